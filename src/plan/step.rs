@@ -1,0 +1,148 @@
+//! A step: one host × one task × one loop item, as it was planned or as it ended.
+
+use serde::Serialize;
+
+use crate::resources::{Diff, TaskResult};
+use crate::template::Unknown;
+
+/// What the plan says a step will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Planned {
+    Create,
+    Change,
+    Remove,
+    /// Something runs whose effect is not known before (a command, a handler's restart).
+    Run,
+    None,
+    Unknown,
+}
+
+/// How a step ended (or, in a plan, what is foretold).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Ok,
+    Changed,
+    Failed,
+    Skipped,
+    Unreachable,
+    /// Only in a plan.
+    Unknown,
+}
+
+/// How sure a planned step is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "is")]
+pub enum Knowledge {
+    /// From what was observed or given.
+    Known,
+    /// An earlier planned step makes it so.
+    Predicted,
+    /// Waits for something that only running can tell.
+    Unknown,
+}
+
+/// One step. `planned` is set in plans and stays beside the outcome after an apply.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Position in the run: unique, in the order steps were reached on their host.
+    pub id: usize,
+    pub host: String,
+    pub play: String,
+    /// 0-based index of the play in the playbook.
+    pub play_index: usize,
+    pub role: Option<String>,
+    /// The task's rendered name (without the role), or the module's name if it has none.
+    pub task: String,
+    /// The module as written (`ansible.builtin.copy`).
+    pub action: String,
+    /// The loop item's label, of a step of a loop.
+    pub item: Option<String>,
+    pub tags: Vec<String>,
+    /// `roles/x/tasks/main.yml:12`.
+    pub path: String,
+    pub status: Status,
+    pub planned: Planned,
+    pub knowledge: Knowledge,
+    pub changed: bool,
+    pub diff: Vec<Diff>,
+    pub result: TaskResult,
+    /// Why it was skipped, is unknown, failed …
+    pub because: Option<String>,
+    pub unknown: Option<Unknown>,
+    /// Failed, but `ignore_errors` or a rescue goes on.
+    pub ignored: bool,
+    pub rescued: bool,
+    pub handler: bool,
+    pub no_log: bool,
+    /// Milliseconds from sending to the end; 0 in a plan.
+    pub ms: f64,
+    /// The task runs on another host.
+    pub delegated_to: Option<String>,
+}
+
+/// What happens during a run, in order; the engine tells, only report/ prints.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A play begins with these hosts.
+    Play {
+        index: usize,
+        name: String,
+        hosts: Vec<String>,
+    },
+    /// A host is being connected to or asked.
+    Observing {
+        host: String,
+    },
+    /// A step's actions were sent.
+    Started {
+        host: String,
+        task: String,
+        role: Option<String>,
+        item: Option<String>,
+    },
+    Ended(Box<Step>),
+    /// The node was lost or never reached.
+    Unreachable {
+        host: String,
+        message: String,
+        help: Vec<String>,
+    },
+    Warning(String),
+    Deprecation(String),
+    /// One host has nothing left to do.
+    HostDone {
+        host: String,
+    },
+}
+
+/// Takes events; called from many threads.
+pub trait Sink: Send + Sync {
+    fn event(&self, event: &Event);
+}
+
+/// Figures of one host after a run or a plan.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct HostSummary {
+    pub ok: usize,
+    pub changed: usize,
+    pub unreachable: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub rescued: usize,
+    pub ignored: usize,
+    pub round_trips: u64,
+    pub connect_ms: f64,
+    pub wall_ms: f64,
+    /// Processes started on the node.
+    pub processes: u64,
+}
+
+/// The end of a plan or a run.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// In the order of the inventory's selection.
+    pub hosts: indexmap::IndexMap<String, HostSummary>,
+    pub steps: Vec<Step>,
+}

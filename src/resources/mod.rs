@@ -1,0 +1,171 @@
+//! One file per resource type (Ansible: module): its arguments, its queries, its verdict.
+//!
+//! Stands in *plan*: given arguments and a [`View`] of the world, a resource says what it would do. It never talks to
+//! a node, so `plan` cannot change anything.
+
+mod args;
+
+pub use args::{ArgSpec, Args, Kind, ModeSpec};
+
+use std::sync::Arc;
+
+use minijinja::Value;
+use serde_json::Map as JsonMap;
+
+use crate::node::{Action, Done};
+use crate::problem::Problem;
+use crate::world::{Effect, Stop, View};
+
+/// A task result as Ansible registers it (`changed`, `msg`, `rc` …), without the engine's own keys.
+pub type Facts = JsonMap<String, serde_json::Value>;
+
+/// What a resource says of itself.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// The node is as desired.
+    Unchanged(TaskResult),
+    /// What differs and what mends it.
+    Change(Change),
+    /// The task does not apply (`creates` exists …): Ansible's `skipped`.
+    Skipped(TaskResult),
+    /// The task fails by its own rule; `result.msg` says why.
+    Failed(TaskResult),
+}
+
+/// What differs, the actions that mend it, and what holds afterwards.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub kind: ChangeKind,
+    pub diff: Vec<Diff>,
+    pub actions: Vec<Action>,
+    /// Answers that hold after the actions ran.
+    pub effects: Vec<Effect>,
+    /// True if the actions may change anything beyond `effects` (command, shell, a started unit, a package): the
+    /// result is then known only after the run, and answers must be asked again.
+    pub opaque: bool,
+    /// What will be registered; for an opaque change, what is known of it before.
+    pub result: TaskResult,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    Create,
+    Change,
+    Remove,
+    Run,
+}
+
+/// One difference for people: two texts, or two attribute lists as text.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Diff {
+    pub before_header: String,
+    pub after_header: String,
+    pub before: String,
+    pub after: String,
+}
+
+/// What the task returns: Ansible's registered result.
+#[derive(Debug, Clone, Default)]
+pub struct TaskResult {
+    pub changed: bool,
+    /// Everything else: `msg`, `rc`, `stdout`, `dest`, `stat`, `ansible_facts` …
+    pub values: indexmap::IndexMap<String, Value>,
+}
+
+impl TaskResult {
+    pub fn unchanged() -> Self {
+        Self::default()
+    }
+
+    pub fn changed() -> Self {
+        Self { changed: true, ..Self::default() }
+    }
+
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.values.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+/// A task whose arguments are rendered and typed.
+pub trait Resource: Send + Sync {
+    /// Compares desired and observed. Pure: same world, same verdict. Under check mode nothing differs here; the
+    /// engine simply does not carry the actions out.
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop>;
+
+    /// Turns what the actions said into the registered result. Called after they ran (one `Done` per started action).
+    /// `Err` marks the task failed with that result.
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        match done.iter().find_map(|d| match d {
+            Done::Failed { message, output } => Some((message, output)),
+            Done::Ok(_) => None,
+        }) {
+            None => Ok(change.result.clone()),
+            Some((message, output)) => {
+                let mut result = TaskResult { changed: false, ..change.result.clone() }.with("msg", message.as_str());
+                if output.rc != 0 || !output.stderr.is_empty() {
+                    result = result
+                        .with("rc", output.rc)
+                        .with("stdout", String::from_utf8_lossy(&output.stdout).into_owned())
+                        .with("stderr", String::from_utf8_lossy(&output.stderr).into_owned());
+                }
+                Err(result)
+            }
+        }
+    }
+}
+
+/// A resource type: its names, its arguments, its manual.
+pub struct ResourceType {
+    /// Short name, e.g. `copy`.
+    pub name: &'static str,
+    /// Fully qualified names, the preferred first, e.g. `ansible.builtin.copy`.
+    pub qualified: &'static [&'static str],
+    /// The manual (`kdeploy doc`): the resource file's own doc text.
+    pub doc: &'static str,
+    pub args: &'static [ArgSpec],
+    /// The argument that takes a free-form text (`command`'s), if there is one.
+    pub free_form: Option<&'static str>,
+    pub build: fn(Args, &Setting) -> Result<Arc<dyn Resource>, Problem>,
+}
+
+/// What a resource may know of the task it stands for, besides its arguments.
+pub struct Setting<'a> {
+    pub check_mode: bool,
+    pub diff: bool,
+    /// The home of the identity the task runs as, for `~`.
+    pub home: String,
+    /// The user name of that identity.
+    pub user: String,
+    /// `environment:` of the task, rendered.
+    pub environment: Vec<(String, String)>,
+    /// Finds a file of the control machine by Ansible's search rules (role's `files/` …). The first name is the sub-folder (`files`, `templates`).
+    pub find_file: &'a dyn Fn(&str, &str) -> Result<std::path::PathBuf, Problem>,
+    /// Renders a template file's text with the task's variables: (text, path, extra variables, jinja options).
+    pub render: &'a dyn Fn(&TemplateRequest) -> Result<String, Stop>,
+    /// Facts of the node if they were gathered (without prefix), for package managers and the like.
+    pub facts: Option<Value>,
+    /// For `debug`, `set_fact`-like: the value of a variable or expression by name.
+    pub evaluate: &'a dyn Fn(&str) -> Result<Value, Stop>,
+    /// Asks the control machine to fetch a small text (a sums file).
+    pub fetch: &'a dyn Fn(&crate::node::Download) -> Result<Vec<u8>, Problem>,
+}
+
+/// A template file to render.
+#[derive(Debug, Clone, Default)]
+pub struct TemplateRequest {
+    pub text: String,
+    pub path: std::path::PathBuf,
+    pub trim_blocks: bool,
+    pub lstrip_blocks: bool,
+    pub newline_sequence: String,
+    pub variable_start: Option<String>,
+    pub variable_end: Option<String>,
+    pub block_start: Option<String>,
+    pub block_end: Option<String>,
+    pub comment_start: Option<String>,
+    pub comment_end: Option<String>,
+    /// Extra variables (`template_path`, `ansible_managed` …).
+    pub variables: Vec<(String, Value)>,
+}

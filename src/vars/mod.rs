@@ -1,0 +1,8 @@
+//! Variables: precedence, lazy resolution, magic variables, vault.
+//!
+//! Used by plan and apply. A [`Scope`] is one source of variables (a role's defaults, a play's vars, facts …);
+//! a [`crate::template::Context`] stacks them, strongest last.
+
+mod scope;
+
+pub use scope::{Definition, Scope};

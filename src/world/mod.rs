@@ -1,0 +1,12 @@
+//! What is known about one node: queries, their answers, and the predicted overlay.
+//!
+//! Stands between *observe* and *plan*: resources ask a [`View`], never a node. What the view cannot answer
+//! becomes a missing [`Query`]; node/ answers those in one batch.
+
+mod answer;
+mod query;
+mod view;
+
+pub use answer::{Account, Answer, FileKind, GroupEntry, Output, PackageState, Stat, TreeEntry, UnitState};
+pub use query::{Algorithm, Query};
+pub use view::{Effect, Stop, View, World};

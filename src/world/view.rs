@@ -1,0 +1,310 @@
+//! The world of one node as a resource sees it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::{
+    Account, Algorithm, Answer, FileKind, GroupEntry, Output, PackageState, Query, Stat, TreeEntry, UnitState,
+};
+use crate::problem::Problem;
+use crate::template::Unknown;
+
+/// Why a resource could not come to a verdict.
+#[derive(Debug, Clone)]
+pub enum Stop {
+    /// Queries (kept in the [`View`]) must be answered first.
+    Needs,
+    /// An input is known only after an earlier step ran.
+    Unknown(Unknown),
+    /// Arguments that can never work.
+    Invalid(Problem),
+    /// The node's state makes the task fail; Ansible's `msg`.
+    Failed(String),
+}
+
+impl From<Problem> for Stop {
+    fn from(p: Problem) -> Self {
+        Self::Invalid(p)
+    }
+}
+
+/// A predicted answer: holds after the step that predicts it ran.
+#[derive(Debug, Clone)]
+pub struct Effect {
+    pub query: Query,
+    /// `Err`: changed by the step in a way that is known only afterwards.
+    pub answer: Result<Answer, Unknown>,
+}
+
+/// One node's answers: observed ones, and over them the predicted ones. Cloning shares both.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    observed: Arc<HashMap<Query, Answer>>,
+    predicted: Arc<HashMap<Query, Result<Answer, Unknown>>>,
+}
+
+impl World {
+    /// Takes in answers from the node; they replace older observed ones.
+    pub fn observe(&mut self, answers: impl IntoIterator<Item = (Query, Answer)>) {
+        Arc::make_mut(&mut self.observed).extend(answers);
+    }
+
+    /// Overlays what a planned step will make true.
+    pub fn predict(&mut self, effects: &[Effect]) {
+        if effects.is_empty() {
+            return;
+        }
+        let map = Arc::make_mut(&mut self.predicted);
+        for effect in effects {
+            map.insert(effect.query.clone(), effect.answer.clone());
+        }
+    }
+
+    /// Forgets every answer but the facts: a step ran whose effects are not known, all must be asked again.
+    pub fn forget(&mut self) {
+        let facts = self.observed.get(&Query::Facts).cloned();
+        self.observed = Arc::new(facts.into_iter().map(|f| (Query::Facts, f)).collect());
+        self.predicted = Arc::default();
+    }
+
+    /// Forgets one observed answer (`setup` asks for the facts again).
+    pub fn forget_one(&mut self, query: &Query) {
+        Arc::make_mut(&mut self.observed).remove(query);
+    }
+
+    /// Every observed answer, for saved worlds and digests.
+    pub fn observed(&self) -> impl Iterator<Item = (&Query, &Answer)> {
+        self.observed.iter()
+    }
+
+    /// The answer as far as it is known: predicted before observed, derived where one answer implies another.
+    fn answer(&self, query: &Query) -> Option<Result<Answer, Unknown>> {
+        if let Some(answer) = self.predicted.get(query) {
+            return Some(answer.clone());
+        }
+        if let Some(answer) = self.derive(query) {
+            return Some(answer);
+        }
+        self.observed.get(query).cloned().map(Ok)
+    }
+
+    /// Answers implied by predictions of another kind: a predicted content has a digest; below a path that is
+    /// predicted absent, or was created empty, there is nothing.
+    fn derive(&self, query: &Query) -> Option<Result<Answer, Unknown>> {
+        if self.predicted.is_empty() {
+            return None;
+        }
+        let path = match query {
+            Query::Stat { path, .. }
+            | Query::Digest { path, .. }
+            | Query::Content { path }
+            | Query::Tree { path, .. } => path,
+            _ => return None,
+        };
+        if let Query::Stat { path, follow } = query {
+            // A path that is no link has one stat, followed or not.
+            if let Some(other) = self.predicted.get(&Query::Stat { path: path.clone(), follow: !follow }) {
+                match other {
+                    Ok(Answer::Stat(Some(s))) if s.kind == FileKind::Link => {
+                        if *follow {
+                            let target = resolve_link(path, s.target.as_deref().unwrap_or(""));
+                            return self.answer(&Query::Stat { path: target, follow: true });
+                        }
+                    }
+                    other => return Some(other.clone()),
+                }
+            }
+        }
+        if let Query::Digest { path, algorithm } = query {
+            if let Some(content) = self.predicted.get(&Query::Content { path: path.clone() }) {
+                return Some(match content {
+                    Ok(Answer::Content(Some(bytes))) => Ok(Answer::Digest(Some(algorithm.hex(bytes)))),
+                    Ok(_) => Ok(Answer::Digest(None)),
+                    Err(unknown) => Err(unknown.clone()),
+                });
+            }
+        }
+        if matches!(query, Query::Digest { .. } | Query::Content { .. } | Query::Tree { .. }) {
+            let stat = self
+                .predicted
+                .get(&Query::Stat { path: path.clone(), follow: false })
+                .or_else(|| self.predicted.get(&Query::Stat { path: path.clone(), follow: true }));
+            if let Some(Ok(Answer::Stat(None))) = stat {
+                return Some(Ok(nothing(query)));
+            }
+        }
+        let mut parent = parent_of(path);
+        while let Some(dir) = parent {
+            for follow in [false, true] {
+                let created_or_gone = match self.predicted.get(&Query::Stat { path: dir.to_owned(), follow }) {
+                    Some(Ok(Answer::Stat(None))) => true,
+                    Some(Ok(Answer::Stat(Some(s)))) if s.kind == FileKind::Directory => {
+                        // Newly created (nothing observed there before), so nothing else is in it yet.
+                        [false, true].iter().any(|f| {
+                            matches!(
+                                self.observed.get(&Query::Stat { path: dir.to_owned(), follow: *f }),
+                                Some(Answer::Stat(None))
+                            )
+                        })
+                    }
+                    _ => false,
+                };
+                if created_or_gone {
+                    return Some(Ok(nothing(query)));
+                }
+            }
+            parent = parent_of(dir);
+        }
+        None
+    }
+}
+
+/// The answer that says nothing is at a path.
+fn nothing(query: &Query) -> Answer {
+    match query {
+        Query::Stat { .. } => Answer::Stat(None),
+        Query::Digest { .. } => Answer::Digest(None),
+        Query::Tree { .. } => Answer::Tree(Arc::default()),
+        _ => Answer::Content(None),
+    }
+}
+
+fn parent_of(path: &str) -> Option<&str> {
+    let path = path.trim_end_matches('/');
+    match path.rfind('/') {
+        Some(0) | None => None,
+        Some(i) => Some(&path[..i]),
+    }
+}
+
+fn resolve_link(link: &str, target: &str) -> String {
+    if target.starts_with('/') {
+        return target.to_owned();
+    }
+    format!("{}/{target}", parent_of(link).unwrap_or(""))
+}
+
+/// What one resource sees of the world while it reconciles: typed answers, and a note of what is missing.
+pub struct View<'a> {
+    world: &'a World,
+    missing: RefCell<BTreeSet<Query>>,
+    rested_on: RefCell<BTreeSet<Query>>,
+}
+
+impl<'a> View<'a> {
+    pub fn new(world: &'a World) -> Self {
+        Self { world, missing: RefCell::default(), rested_on: RefCell::default() }
+    }
+
+    /// Notes queries that will be needed, so that they go out in the same batch as the first one asked for.
+    pub fn want(&self, queries: impl IntoIterator<Item = Query>) {
+        for query in queries {
+            if self.world.answer(&query).is_none() {
+                self.missing.borrow_mut().insert(query);
+            }
+        }
+    }
+
+    /// True if the answer is there already; never notes anything.
+    pub fn knows(&self, query: &Query) -> bool {
+        self.world.answer(query).is_some()
+    }
+
+    /// The queries this resource waits for.
+    pub fn into_missing(self) -> (BTreeSet<Query>, BTreeSet<Query>) {
+        (self.missing.into_inner(), self.rested_on.into_inner())
+    }
+
+    /// The answer to any query; the typed methods below are what resources mostly use.
+    pub fn ask(&self, query: Query) -> Result<Answer, Stop> {
+        match self.world.answer(&query) {
+            Some(Ok(Answer::Failed(why))) => Err(Stop::Failed(why)),
+            Some(Ok(answer)) => {
+                self.rested_on.borrow_mut().insert(query);
+                Ok(answer)
+            }
+            Some(Err(unknown)) => Err(Stop::Unknown(unknown)),
+            None => {
+                self.missing.borrow_mut().insert(query);
+                Err(Stop::Needs)
+            }
+        }
+    }
+
+    pub fn stat(&self, path: &str, follow: bool) -> Result<Option<Stat>, Stop> {
+        match self.ask(Query::Stat { path: path.to_owned(), follow })? {
+            Answer::Stat(stat) => Ok(stat),
+            other => Err(mismatch("Stat", &other)),
+        }
+    }
+
+    /// Hex digest of a regular file; `None` if there is none.
+    pub fn digest(&self, path: &str, algorithm: Algorithm) -> Result<Option<String>, Stop> {
+        match self.ask(Query::Digest { path: path.to_owned(), algorithm })? {
+            Answer::Digest(digest) => Ok(digest),
+            other => Err(mismatch("Digest", &other)),
+        }
+    }
+
+    pub fn content(&self, path: &str) -> Result<Option<Arc<Vec<u8>>>, Stop> {
+        match self.ask(Query::Content { path: path.to_owned() })? {
+            Answer::Content(content) => Ok(content),
+            other => Err(mismatch("Content", &other)),
+        }
+    }
+
+    pub fn tree(&self, path: &str, max_depth: Option<u32>) -> Result<Arc<Vec<TreeEntry>>, Stop> {
+        match self.ask(Query::Tree { path: path.to_owned(), max_depth })? {
+            Answer::Tree(tree) => Ok(tree),
+            other => Err(mismatch("Tree", &other)),
+        }
+    }
+
+    pub fn unit(&self, name: &str, user: bool) -> Result<UnitState, Stop> {
+        match self.ask(Query::Unit { name: name.to_owned(), user })? {
+            Answer::Unit(unit) => Ok(*unit),
+            other => Err(mismatch("Unit", &other)),
+        }
+    }
+
+    pub fn account(&self, name: &str) -> Result<Option<Account>, Stop> {
+        match self.ask(Query::Account { name: name.to_owned() })? {
+            Answer::Account(account) => Ok(account),
+            other => Err(mismatch("Account", &other)),
+        }
+    }
+
+    pub fn group(&self, name: &str) -> Result<Option<GroupEntry>, Stop> {
+        match self.ask(Query::Group { name: name.to_owned() })? {
+            Answer::Group(group) => Ok(group),
+            other => Err(mismatch("Group", &other)),
+        }
+    }
+
+    pub fn package(&self, name: &str) -> Result<PackageState, Stop> {
+        match self.ask(Query::Package { name: name.to_owned() })? {
+            Answer::Package(package) => Ok(package),
+            other => Err(mismatch("Package", &other)),
+        }
+    }
+
+    /// Runs a read-only command on the node.
+    pub fn read<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> Result<Output, Stop> {
+        match self.ask(Query::Read { argv: argv.into_iter().map(Into::into).collect() })? {
+            Answer::Output(output) => Ok(output),
+            other => Err(mismatch("Output", &other)),
+        }
+    }
+
+    pub fn facts(&self) -> Result<minijinja::Value, Stop> {
+        match self.ask(Query::Facts)? {
+            Answer::Facts(facts) => Ok(facts),
+            other => Err(mismatch("Facts", &other)),
+        }
+    }
+}
+
+fn mismatch(wanted: &str, got: &Answer) -> Stop {
+    unreachable!("a {wanted} query was answered with {got:?}")
+}
