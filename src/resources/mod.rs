@@ -4,6 +4,28 @@
 //! a node, so `plan` cannot change anything.
 
 mod args;
+pub mod registry;
+
+// One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
+// a
+// b
+// c
+// d
+// e
+// f
+// g
+// h
+// i
+// k
+// l
+// m
+// p
+// r
+// s
+// t
+// u
+// w
+// y
 
 pub use args::{ArgSpec, Args, Kind, ModeSpec};
 

@@ -1,0 +1,73 @@
+//! Every resource type there is, by name.
+//!
+//! The loader looks names up while it reads playbooks, the engine builds resources through the type it finds, `doc` lists
+//! them. One list, in alphabetical order of the short names; a test keeps it so.
+
+use super::ResourceType;
+
+/// One line per type, in alphabetical order.
+static TYPES: &[&ResourceType] = &[
+    // a
+    // b
+    // c
+    // d
+    // e
+    // f
+    // g
+    // h
+    // i
+    // k
+    // l
+    // m
+    // p
+    // r
+    // s
+    // t
+    // u
+    // w
+    // y
+];
+
+/// The type with this short or qualified name (`copy`, `ansible.builtin.copy`, `ansible.legacy.copy`).
+pub fn lookup(name: &str) -> Option<&'static ResourceType> {
+    let name = name.strip_prefix("ansible.legacy.").unwrap_or(name);
+    if name.contains('.') {
+        let short = name.strip_prefix("ansible.builtin.");
+        return all().find(|t| {
+            t.qualified.contains(&name)
+                || short == Some(t.name) && t.qualified.iter().any(|q| q.starts_with("ansible.builtin."))
+        });
+    }
+    match TYPES.binary_search_by_key(&name, |t| t.name) {
+        Ok(i) => Some(TYPES[i]),
+        // A second short name (`systemd_service`) is the end of one of the qualified ones.
+        Err(_) => all().find(|t| t.qualified.iter().any(|q| q.rsplit('.').next() == Some(name))),
+    }
+}
+
+/// All types, in alphabetical order.
+pub fn all() -> impl Iterator<Item = &'static ResourceType> {
+    TYPES.iter().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_sorted_and_every_name_is_found() {
+        let names: Vec<&str> = all().map(|t| t.name).collect();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+        for t in all() {
+            assert!(!t.qualified.is_empty(), "{} has no qualified name", t.name);
+            for name in std::iter::once(&t.name).chain(t.qualified) {
+                assert_eq!(lookup(name).map(|t| t.name), Some(t.name), "{name}");
+            }
+        }
+        assert!(lookup("no_such_module").is_none());
+        assert!(lookup("ansible.builtin.no_such_module").is_none());
+    }
+}
