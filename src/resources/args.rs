@@ -62,6 +62,9 @@ pub enum Kind {
     Raw,
     /// A file mode: octal text, YAML 1.1 octal number, or symbolic.
     Mode,
+    /// A condition or a list of them (`assert`'s `that`): the engine hands it over as written, not rendered; the
+    /// resource evaluates it with `Setting::condition`.
+    Condition,
 }
 
 /// A file mode as asked for.
@@ -78,8 +81,12 @@ pub struct Args {
     module: &'static str,
     values: IndexMap<&'static str, Value>,
     spans: IndexMap<&'static str, Span>,
+    extra: IndexMap<String, (Value, Span)>,
     task: Span,
 }
+
+/// The name of the spec that stands for "any further argument" (`set_fact`, `add_host`); see [`Args::extra`].
+pub const ANY: &str = "*";
 
 impl Args {
     /// Checks names, requirement and choices. `given`: rendered arguments and where each stands.
@@ -89,9 +96,15 @@ impl Args {
         given: impl IntoIterator<Item = (String, Value, Span)>,
         task: &Span,
     ) -> Result<Self, Problem> {
-        let mut args = Self { module, values: IndexMap::new(), spans: IndexMap::new(), task: task.clone() };
+        let mut args = Self { module, values: IndexMap::new(), spans: IndexMap::new(), extra: IndexMap::new(), task: task.clone() };
         for (name, value, span) in given {
-            let Some(spec) = find(specs, &name) else {
+            let Some(spec) = find(specs, &name).filter(|s| s.name != ANY) else {
+                if specs.iter().any(|s| s.name == ANY) {
+                    if !crate::template::is_omit(&value) {
+                        args.extra.insert(name, (value, span));
+                    }
+                    continue;
+                }
                 return Err(unknown_argument(module, specs, &name, &span));
             };
             args.spans.insert(spec.name, span);
@@ -141,6 +154,11 @@ impl Args {
     /// Where an argument stands; the task if it was not written.
     pub fn span(&self, name: &str) -> &Span {
         self.spans.get(name).unwrap_or(&self.task)
+    }
+
+    /// Arguments beyond the named ones, of a type whose list has [`ANY`], in the order written.
+    pub fn extra(&self) -> impl Iterator<Item = (&str, &Value, &Span)> {
+        self.extra.iter().map(|(name, (value, span))| (name.as_str(), value, span))
     }
 
     pub fn task_span(&self) -> &Span {

@@ -27,7 +27,7 @@ pub mod registry;
 // w
 // y
 
-pub use args::{ArgSpec, Args, Kind, ModeSpec};
+pub use args::{ANY, ArgSpec, Args, Kind, ModeSpec, find as find_arg, text_of, truth, unknown_argument};
 
 use std::sync::Arc;
 
@@ -93,6 +93,9 @@ pub struct TaskResult {
     pub changed: bool,
     /// Everything else: `msg`, `rc`, `stdout`, `dest`, `stat`, `ansible_facts` …
     pub values: indexmap::IndexMap<String, Value>,
+    /// Variables the task defines as written in a file (`include_vars`): templates in them are resolved at each use,
+    /// as `vars::Definition::Written`. `values["ansible_facts"]` shows them as registered.
+    pub definitions: Vec<(String, crate::yaml::Node)>,
 }
 
 impl TaskResult {
@@ -170,6 +173,10 @@ pub struct Setting<'a> {
     pub facts: Option<Value>,
     /// For `debug`, `set_fact`-like: the value of a variable or expression by name.
     pub evaluate: &'a dyn Fn(&str) -> Result<Value, Stop>,
+    /// For `assert`: one condition as written (text or boolean), by the rules of `when`.
+    pub condition: &'a dyn Fn(&Value) -> Result<bool, Stop>,
+    /// `-v` count, for `debug: verbosity`.
+    pub verbosity: u8,
     /// Asks the control machine to fetch a small text (a sums file).
     pub fetch: &'a dyn Fn(&crate::node::Download) -> Result<Vec<u8>, Problem>,
 }
