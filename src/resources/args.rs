@@ -96,7 +96,13 @@ impl Args {
         given: impl IntoIterator<Item = (String, Value, Span)>,
         task: &Span,
     ) -> Result<Self, Problem> {
-        let mut args = Self { module, values: IndexMap::new(), spans: IndexMap::new(), extra: IndexMap::new(), task: task.clone() };
+        let mut args = Self {
+            module,
+            values: IndexMap::new(),
+            spans: IndexMap::new(),
+            extra: IndexMap::new(),
+            task: task.clone(),
+        };
         for (name, value, span) in given {
             let Some(spec) = find(specs, &name).filter(|s| s.name != ANY) else {
                 if specs.iter().any(|s| s.name == ANY) {
