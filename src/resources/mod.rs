@@ -152,7 +152,9 @@ pub struct ResourceType {
     pub args: &'static [ArgSpec],
     /// The argument that takes a free-form text (`command`'s), if there is one.
     pub free_form: Option<&'static str>,
-    pub build: fn(Args, &Setting) -> Result<Arc<dyn Resource>, Problem>,
+    /// Decodes the arguments and renders what must be rendered with the task's variables. `Stop::Unknown` where that needs a
+    /// value not known yet; wrong arguments convert into `Stop::Invalid` by `?`.
+    pub build: fn(Args, &Setting) -> Result<Arc<dyn Resource>, Stop>,
 }
 
 /// What a resource may know of the task it stands for, besides its arguments.
