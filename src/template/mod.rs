@@ -3,8 +3,11 @@
 //! Used by plan and apply (one evaluator). Everything a template can yield is a [`minijinja::Value`]; two values
 //! are special: [`Unknown`] (known only after an earlier step ran) and [`omit`].
 
+pub mod call;
 mod context;
+mod python;
 mod unknown;
 
 pub use context::{Context, Engine, EngineOptions, EvalError, SearchPaths};
+pub use python::{attribute, float_text, repr, text, truth};
 pub use unknown::{Cause, Unknown, is_omit, omit};
