@@ -1,0 +1,298 @@
+//! What the system resources share: the task's identity and environment, running programs, reading outputs.
+//!
+//! Stands beside the resource files of commands, services, accounts, packages and kernel.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use super::{Change, ChangeKind, Diff, Resource, Setting, TaskResult, Verdict};
+use crate::node::{Action, Done, ExecSpec};
+use crate::problem::Problem;
+use crate::world::{Answer, Effect, Output, Query, Stop, View};
+
+/// What a resource keeps of its [`Setting`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct Task {
+    pub home: String,
+    pub user: String,
+    pub environment: Vec<(String, String)>,
+    pub check_mode: bool,
+    pub facts: Option<Value>,
+}
+
+impl Task {
+    pub fn of(setting: &Setting) -> Self {
+        Self {
+            home: setting.home.clone(),
+            user: setting.user.clone(),
+            environment: setting.environment.clone(),
+            check_mode: setting.check_mode,
+            facts: setting.facts.clone(),
+        }
+    }
+
+    /// A remote path with `~` and the variables that are known here (`$HOME`, the task's environment) filled in.
+    pub fn path(&self, text: &str) -> String {
+        let text = expand_variables(text, &|name| match name {
+            "HOME" => Some(self.home.clone()),
+            "USER" | "LOGNAME" => Some(self.user.clone()),
+            _ => self.environment.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()),
+        });
+        expand_home(&text, &self.home)
+    }
+
+    /// A program that must exit with 0, in the task's environment.
+    pub fn exec<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> Action {
+        ExecSpec { env: self.environment.clone(), ..ExecSpec::argv(argv) }.into_action()
+    }
+
+    /// A shell text of our own that must exit with 0. Nothing from an inventory is ever put into the text: it goes
+    /// into `args`, which the text sees as `$1`, `$2` …
+    pub fn script<S: Into<String>>(&self, text: &str, args: impl IntoIterator<Item = S>) -> Action {
+        let mut argv = vec!["sh".to_owned(), "-c".to_owned(), text.to_owned(), "sh".to_owned()];
+        argv.extend(args.into_iter().map(Into::into));
+        self.exec(argv)
+    }
+
+    /// One fact as text, asking the node if facts were not gathered.
+    pub fn fact(&self, world: &View, name: &str) -> Result<String, Stop> {
+        let facts = match &self.facts {
+            Some(facts) => facts.clone(),
+            None => world.facts()?,
+        };
+        let value = facts.get_attr(name).unwrap_or_default();
+        Ok(if value.is_undefined() || value.is_none() { String::new() } else { super::text_of(&value) })
+    }
+}
+
+/// A verdict that was clear when the arguments were rendered: language resources that ask no node.
+pub(super) struct Ready(pub Result<Verdict, Stop>);
+
+impl Ready {
+    pub fn boxed(verdict: Result<Verdict, Stop>) -> Arc<dyn Resource> {
+        Arc::new(Self(verdict))
+    }
+}
+
+impl Resource for Ready {
+    fn reconcile(&self, _world: &View) -> Result<Verdict, Stop> {
+        self.0.clone()
+    }
+}
+
+/// A failure by the task's own rule.
+pub(super) fn failed(msg: impl Into<String>) -> Verdict {
+    Verdict::Failed(TaskResult::unchanged().with("msg", msg.into()))
+}
+
+/// A change with the usual fields; refine with struct update.
+pub(super) fn change(kind: ChangeKind, actions: Vec<Action>, effects: Vec<Effect>) -> Change {
+    Change { kind, diff: vec![], actions, effects, opaque: false, result: TaskResult::changed() }
+}
+
+pub(super) fn effect(query: Query, answer: Answer) -> Effect {
+    Effect { query, answer: Ok(answer) }
+}
+
+/// A difference of two texts about one thing.
+pub(super) fn diff(what: &str, before: impl Into<String>, after: impl Into<String>) -> Diff {
+    Diff {
+        before_header: format!("{what} (before)"),
+        after_header: format!("{what} (after)"),
+        before: before.into(),
+        after: after.into(),
+    }
+}
+
+/// The `key: value` lines of attributes that differ, as one difference.
+pub(super) fn diff_of_attributes(what: &str, changed: &[(&str, String, String)]) -> Diff {
+    let side = |pick: fn(&(&str, String, String)) -> &String| {
+        changed.iter().map(|entry| format!("{}: {}\n", entry.0, pick(entry))).collect::<String>()
+    };
+    diff(what, side(|e| &e.1), side(|e| &e.2))
+}
+
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Output {
+    /// Standard output as text.
+    pub fn text(&self) -> String {
+        text(&self.stdout)
+    }
+
+    /// Standard error as text.
+    pub fn error_text(&self) -> String {
+        text(&self.stderr)
+    }
+}
+
+/// What an action said, however it ended.
+pub(super) fn output_of(done: &Done) -> &Output {
+    match done {
+        Done::Ok(output) | Done::Failed { output, .. } => output,
+    }
+}
+
+/// The first action that failed: its message and output.
+pub(super) fn failure(done: &[Done]) -> Option<(&str, &Output)> {
+    done.iter().find_map(|d| match d {
+        Done::Failed { message, output } => Some((message.as_str(), output)),
+        Done::Ok(_) => None,
+    })
+}
+
+/// `~` and `~/x` become the home directory; `~other` is left.
+pub(super) fn expand_home(text: &str, home: &str) -> String {
+    match text.strip_prefix('~') {
+        Some("") => home.to_owned(),
+        Some(rest) if rest.starts_with('/') => format!("{}{rest}", home.trim_end_matches('/')),
+        _ => text.to_owned(),
+    }
+}
+
+/// `$NAME` and `${NAME}` by a table; names it does not know are left as written, as Python's expandvars does.
+pub(super) fn expand_variables(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let tail = &rest[at + 1..];
+        let (name, len) = variable_name(tail);
+        match (!name.is_empty()).then(|| lookup(name)).flatten() {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&rest[at..=at + len]),
+        }
+        rest = &tail[len..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The variable named right after a `$`, and how many bytes it takes.
+fn variable_name(tail: &str) -> (&str, usize) {
+    if let Some(inner) = tail.strip_prefix('{') {
+        return match inner.find('}') {
+            Some(end) => (&inner[..end], end + 2),
+            None => ("", 0),
+        };
+    }
+    let end = tail.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(tail.len());
+    (&tail[..end], end)
+}
+
+/// True if the text mentions a variable that `known` does not.
+pub(super) fn mentions_variable(text: &str) -> bool {
+    text.match_indices('$').any(|(at, _)| !variable_name(&text[at + 1..]).0.is_empty())
+}
+
+/// Words of a command line as Python's `shlex.split` finds them. `Err`: a quotation is not closed.
+pub(super) fn split_words(line: &str) -> Result<Vec<String>, &'static str> {
+    let mut words = vec![];
+    let mut word: Option<String> = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' | '\t' | '\r' | '\n' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next() {
+                        Some('\'') => break,
+                        Some(c) => word.push(c),
+                        None => return Err("No closing quotation"),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next() {
+                        Some('"') => break,
+                        Some('\\') => match chars.next() {
+                            Some(c @ ('"' | '\\')) => word.push(c),
+                            Some(c) => word.extend(['\\', c]),
+                            None => return Err("No closing quotation"),
+                        },
+                        Some(c) => word.push(c),
+                        None => return Err("No closing quotation"),
+                    }
+                }
+            }
+            '\\' => match chars.next() {
+                Some(c) => word.get_or_insert_default().push(c),
+                None => return Err("No escaped character"),
+            },
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+/// Ansible's `start`, `end` and `delta` in a result: it ended now and took `took` (unknown: the engine sets them).
+pub fn timed(result: TaskResult, took: Option<std::time::Duration>) -> TaskResult {
+    let end = jiff::Zoned::now();
+    let took = took.unwrap_or_default();
+    let start = end.checked_sub(took).unwrap_or_else(|_| end.clone());
+    let show = |t: &jiff::Zoned| t.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string();
+    let (secs, micros) = (took.as_secs(), took.subsec_micros());
+    result.with("start", show(&start)).with("end", show(&end)).with(
+        "delta",
+        format!("{}:{:02}:{:02}.{micros:06}", secs / 3600, secs / 60 % 60, secs % 60),
+    )
+}
+
+/// Values under text keys as a mapping value, in order.
+pub(super) fn map(entries: impl IntoIterator<Item = (String, Value)>) -> Value {
+    entries.into_iter().collect::<Value>()
+}
+
+/// Two arguments that exclude each other.
+pub(super) fn exclusive(args: &super::Args, a: &str, b: &str) -> Result<(), Problem> {
+    if args.given(a) && args.given(b) {
+        return Err(Problem::new("invalid-argument", format!("`{a}` and `{b}` exclude each other"))
+            .at(args.span(b))
+            .help(format!("keep one of `{a}` and `{b}`")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn words_are_split_as_shlex_does() {
+        let split = |s| split_words(s).unwrap();
+        assert_eq!(split(r#"a "b c" 'd "e' f\ g """#), ["a", "b c", "d \"e", "f g", ""]);
+        assert_eq!(split(r#""a\nb\"c\\""#), [r#"a\nb"c\"#]);
+        assert_eq!(split_words("a 'b"), Err("No closing quotation"));
+    }
+
+    #[test]
+    fn variables_are_expanded_where_known() {
+        let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+        assert_eq!(expand_variables("$HOME/x ${HOME} $NOPE $ ${", &lookup), "/root/x /root $NOPE $ ${");
+        assert_eq!(expand_home("~/x", "/root"), "/root/x");
+        assert_eq!(expand_home("~kube/x", "/root"), "~kube/x");
+    }
+
+    proptest! {
+        /// Quoting each word and splitting again gives the words.
+        #[test]
+        fn quoted_words_survive(words in prop::collection::vec("\\PC*", 0..5)) {
+            let line: Vec<String> = words.iter().map(|w| format!("'{}'", w.replace('\'', "'\\''"))).collect();
+            prop_assert_eq!(split_words(&line.join(" ")).unwrap(), words);
+        }
+
+        #[test]
+        fn unknown_variables_leave_the_text(text in "\\PC*") {
+            prop_assert_eq!(expand_variables(&text, &|_| None), text);
+        }
+    }
+}
