@@ -135,13 +135,14 @@ struct Run {
     task: Task,
 }
 
-fn build_command(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> {
+fn build_command(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let given = ["_raw_params", "cmd", "argv"].iter().filter(|name| args.given(name)).count();
     let words = match line(&args)? {
         _ if given > 1 => {
             return Err(Problem::new("invalid-argument", "a command is given twice: free-form, `cmd` or `argv`")
                 .at(args.task_span())
-                .help("keep one of them"));
+                .help("keep one of them")
+                .into());
         }
         Some(text) => kit::split_words(&text).map_err(|why| {
             Problem::new("invalid-argument", format!("the command line cannot be split into words: {why}"))
@@ -150,12 +151,12 @@ fn build_command(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Pro
         None => args.list("argv")?,
     };
     if words.is_empty() {
-        return Err(nothing_to_run(&args));
+        return Err(nothing_to_run(&args).into());
     }
     run(&args, setting, Line::Words { words, expand: args.flag("expand_argument_vars")? })
 }
 
-fn build_shell(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> {
+fn build_shell(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     kit::exclusive(&args, "_raw_params", "cmd")?;
     let text = line(&args)?.ok_or_else(|| nothing_to_run(&args))?;
     run(&args, setting, Line::Shell { text, executable: args.str("executable")? })
@@ -175,7 +176,7 @@ fn nothing_to_run(args: &Args) -> Problem {
         .help("one of the following is required: _raw_params, cmd, argv")
 }
 
-fn run(args: &Args, setting: &Setting, line: Line) -> Result<Arc<dyn Resource>, Problem> {
+fn run(args: &Args, setting: &Setting, line: Line) -> Result<Arc<dyn Resource>, Stop> {
     let task = Task::of(setting);
     let chdir = args.str("chdir")?.map(|p| task.path(&p));
     // Relative patterns are looked for where the command would run.
@@ -309,10 +310,11 @@ impl Resource for Run {
         };
         // After the run `creates` most likely exists, but only the run tells.
         let unknown = Unknown::after_step(self.label());
-        let effects = self.creates.iter().chain(&self.removes).map(|path| Effect {
-            query: existence(path),
-            answer: Err(unknown.clone()),
-        });
+        let effects = self
+            .creates
+            .iter()
+            .chain(&self.removes)
+            .map(|path| Effect { query: existence(path), answer: Err(unknown.clone()) });
         let spec = ExecSpec {
             command,
             chdir: self.chdir.clone(),
@@ -368,8 +370,7 @@ impl Run {
     fn is_missing_program(&self, stderr: &str) -> bool {
         match &self.line {
             Line::Words { words, .. } => {
-                stderr.contains(words[0].as_str())
-                    && (stderr.contains("not found") || stderr.contains("No such file"))
+                stderr.contains(words[0].as_str()) && (stderr.contains("not found") || stderr.contains("No such file"))
             }
             Line::Shell { .. } => false,
         }

@@ -107,10 +107,10 @@ pub(super) fn diff(what: &str, before: impl Into<String>, after: impl Into<Strin
 
 /// The `key: value` lines of attributes that differ, as one difference.
 pub(super) fn diff_of_attributes(what: &str, changed: &[(&str, String, String)]) -> Diff {
-    let side = |pick: fn(&(&str, String, String)) -> &String| {
-        changed.iter().map(|entry| format!("{}: {}\n", entry.0, pick(entry))).collect::<String>()
+    let lines = |after: bool| -> String {
+        changed.iter().map(|(key, old, new)| format!("{key}: {}\n", if after { new } else { old })).collect()
     };
-    diff(what, side(|e| &e.1), side(|e| &e.2))
+    diff(what, lines(false), lines(true))
 }
 
 pub(super) fn text(bytes: &[u8]) -> String {
@@ -239,10 +239,10 @@ pub fn timed(result: TaskResult, took: Option<std::time::Duration>) -> TaskResul
     let start = end.checked_sub(took).unwrap_or_else(|_| end.clone());
     let show = |t: &jiff::Zoned| t.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string();
     let (secs, micros) = (took.as_secs(), took.subsec_micros());
-    result.with("start", show(&start)).with("end", show(&end)).with(
-        "delta",
-        format!("{}:{:02}:{:02}.{micros:06}", secs / 3600, secs / 60 % 60, secs % 60),
-    )
+    result
+        .with("start", show(&start))
+        .with("end", show(&end))
+        .with("delta", format!("{}:{:02}:{:02}.{micros:06}", secs / 3600, secs / 60 % 60, secs % 60))
 }
 
 /// Values under text keys as a mapping value, in order.

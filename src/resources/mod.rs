@@ -3,8 +3,21 @@
 //! Stands in *plan*: given arguments and a [`View`] of the world, a resource says what it would do. It never talks to
 //! a node, so `plan` cannot change anything.
 
+mod add_host;
 mod args;
+mod assert;
+mod async_status;
+mod command;
+mod debug;
+mod fail;
+mod kit;
+mod pause;
+mod ping;
+mod raw;
 pub mod registry;
+mod set_fact;
+mod set_stats;
+mod setup;
 
 // One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
 // a
@@ -28,6 +41,8 @@ pub mod registry;
 // y
 
 pub use args::{ANY, ArgSpec, Args, Kind, ModeSpec, find as find_arg, text_of, truth, unknown_argument};
+pub use kit::timed;
+pub use set_fact::is_variable_name;
 
 use std::sync::Arc;
 

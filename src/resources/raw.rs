@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Command, Done, ExecSpec};
-use crate::problem::Problem;
 use crate::world::{Stop, View};
 
 const DOC: &str = "\
@@ -49,12 +48,8 @@ struct Raw {
     task: Task,
 }
 
-fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> {
-    Ok(Arc::new(Raw {
-        text: args.need("_raw_params")?,
-        executable: args.str("executable")?,
-        task: Task::of(setting),
-    }))
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    Ok(Arc::new(Raw { text: args.need("_raw_params")?, executable: args.str("executable")?, task: Task::of(setting) }))
 }
 
 impl Resource for Raw {
@@ -67,10 +62,7 @@ impl Resource for Raw {
             env: self.task.environment.clone(),
             ..ExecSpec::default()
         };
-        Ok(Verdict::Change(Change {
-            opaque: true,
-            ..kit::change(ChangeKind::Run, vec![spec.into_action()], vec![])
-        }))
+        Ok(Verdict::Change(Change { opaque: true, ..kit::change(ChangeKind::Run, vec![spec.into_action()], vec![]) }))
     }
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {

@@ -8,23 +8,39 @@ use super::ResourceType;
 /// One line per type, in alphabetical order.
 static TYPES: &[&ResourceType] = &[
     // a
+    &super::add_host::TYPE,
+    &super::assert::TYPE,
+    &super::async_status::TYPE,
     // b
     // c
+    &super::command::TYPE,
     // d
+    &super::debug::TYPE,
     // e
     // f
+    &super::fail::TYPE,
     // g
+    &super::setup::GATHER_FACTS,
+    &super::add_host::GROUP_BY,
     // h
     // i
     // k
     // l
     // m
     // p
+    &super::pause::TYPE,
+    &super::ping::TYPE,
     // r
+    &super::raw::TYPE,
     // s
+    &super::set_fact::TYPE,
+    &super::set_stats::TYPE,
+    &super::setup::TYPE,
+    &super::command::SHELL,
     // t
     // u
     // w
+    &super::pause::WAIT_FOR_CONNECTION,
     // y
 ];
 

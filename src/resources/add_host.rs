@@ -1,0 +1,119 @@
+//! `add_host` and `group_by`: extend the inventory while a playbook runs. The engine acts on their results.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use super::kit::{self, Ready};
+use super::{ANY, ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::world::Stop;
+
+const DOC: &str = "\
+Adds a host to the inventory of this run, with groups and variables. Runs once for all hosts.
+
+# Returns
+
+- `add_host` (mapping): `host_name`, `groups`, `host_vars`
+
+# Examples
+
+    - add_host:
+        name: worker7
+        groups: [k8s_worker]
+        ansible_host: 10.0.0.7
+
+    - add_host: hostname={{ new_ip }}:2222 groups=fresh,debian
+
+# Differences from Ansible
+
+None known.
+";
+
+const GROUP_BY_DOC: &str = "\
+Puts each host into a group named by a fact or variable, for the plays that follow.
+
+# Returns
+
+- `add_group` (text), `parent_groups` (list)
+
+# Examples
+
+    - group_by:
+        key: os_{{ ansible_facts['distribution'] }}
+
+    - group_by:
+        key: arch_{{ ansible_facts['architecture'] }}
+        parents: [by_arch]
+
+# Differences from Ansible
+
+None known.
+";
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "add_host",
+    qualified: &["ansible.builtin.add_host"],
+    doc: DOC,
+    args: &[
+        ArgSpec::new("name", Kind::Str, "Name or address, with `:port` if need be")
+            .aliases(&["host", "hostname"])
+            .required(),
+        ArgSpec::new("groups", Kind::List, "Groups to put it into").aliases(&["group", "groupname"]),
+        ArgSpec::new(ANY, Kind::Raw, "Any further variable of the host"),
+    ],
+    free_form: None,
+    build,
+};
+
+/// `group_by`.
+pub static GROUP_BY: ResourceType = ResourceType {
+    name: "group_by",
+    qualified: &["ansible.builtin.group_by"],
+    doc: GROUP_BY_DOC,
+    args: &[
+        ArgSpec::new("key", Kind::Str, "Name of the group").required(),
+        ArgSpec::new("parents", Kind::List, "Groups the new one is a child of").default("all"),
+    ],
+    free_form: None,
+    build: build_group_by,
+};
+
+fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let name = args.need("name")?;
+    let mut vars: Vec<(String, Value)> = args.extra().map(|(n, v, _)| (n.to_owned(), v.clone())).collect();
+    // `host:port` and `[address]:port`; a bare IPv6 address has more than one colon and no port.
+    let (host, port) = match name.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+            match bracketed {
+                Some(address) => (address.to_owned(), port.parse::<u16>().ok()),
+                None if !host.contains(':') => (host.to_owned(), port.parse::<u16>().ok()),
+                None => (name.clone(), None),
+            }
+        }
+        _ => (name.clone(), None),
+    };
+    if let Some(port) = port {
+        vars.push(("ansible_ssh_port".to_owned(), Value::from(port)));
+    }
+    let groups: Vec<String> = args.list("groups")?.into_iter().filter(|g| !g.is_empty()).collect();
+    let added = [
+        ("groups".to_owned(), Value::from(groups)),
+        ("host_name".to_owned(), Value::from(host)),
+        ("host_vars".to_owned(), kit::map(vars)),
+    ];
+    let result = TaskResult::changed().with("add_host", kit::map(added));
+    Ok(Ready::boxed(Ok(Verdict::Unchanged(result))))
+}
+
+fn build_group_by(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let group = |text: &str| text.replace(' ', "-");
+    // A text is one parent here, not a list.
+    let parents: Vec<String> = match args.raw("parents").and_then(Value::as_str) {
+        Some(one) => vec![group(one)],
+        None => args.list("parents")?.iter().map(|p| group(p)).collect(),
+    };
+    let result =
+        TaskResult::changed().with("add_group", group(&args.need("key")?)).with("parent_groups", Value::from(parents));
+    Ok(Ready::boxed(Ok(Verdict::Unchanged(result))))
+}

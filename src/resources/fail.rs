@@ -1,0 +1,42 @@
+//! `fail`: end the host's run with a message.
+
+use std::sync::Arc;
+
+use super::kit::{self, Ready};
+use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting};
+use crate::world::Stop;
+
+const DOC: &str = "\
+Fails the task with a message, mostly together with `when`.
+
+# Returns
+
+- `msg` (text): the message
+
+# Examples
+
+    - fail:
+        msg: this role needs systemd
+      when: ansible_facts['service_mgr'] != 'systemd'
+
+    - fail:
+        msg: \"{{ missing | join(', ') }} must be set\"
+      when: missing | length > 0
+
+# Differences from Ansible
+
+None known.
+";
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "fail",
+    qualified: &["ansible.builtin.fail"],
+    doc: DOC,
+    args: &[ArgSpec::new("msg", Kind::Str, "The message").default("Failed as requested from task")],
+    free_form: None,
+    build,
+};
+
+fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    Ok(Ready::boxed(Ok(kit::failed(args.need("msg")?))))
+}
