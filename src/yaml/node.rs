@@ -17,6 +17,8 @@ pub enum Yaml {
     Null,
     Bool(bool),
     Int(i64),
+    /// A whole number outside `i64`'s range.
+    BigInt(i128),
     Float(f64),
     /// Everything that is text, and what has no type of its own here (dates as Ansible prints them).
     Str(Scalar),
@@ -91,6 +93,40 @@ impl Node {
         }
     }
 
+    /// The text and its notation.
+    pub fn as_scalar(&self) -> Option<&Scalar> {
+        match &self.value {
+            Yaml::Str(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    pub fn as_bool(&self) -> Option<bool> {
+        match &self.value {
+            Yaml::Bool(b) => Some(*b),
+            _ => None,
+        }
+    }
+
+    pub fn as_int(&self) -> Option<i64> {
+        match &self.value {
+            Yaml::Int(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// The scalar as a person would type it: text as it is, `true`, `42`; `None` for nothing, lists, mappings and vaulted values.
+    pub fn scalar_text(&self) -> Option<String> {
+        match &self.value {
+            Yaml::Bool(b) => Some(b.to_string()),
+            Yaml::Int(n) => Some(n.to_string()),
+            Yaml::BigInt(n) => Some(n.to_string()),
+            Yaml::Float(f) => Some(minijinja::Value::from(*f).to_string()),
+            Yaml::Str(s) => Some(s.text.to_string()),
+            Yaml::Null | Yaml::Seq(_) | Yaml::Map(_) | Yaml::Vault(_) => None,
+        }
+    }
+
     pub fn as_seq(&self) -> Option<&[Node]> {
         match &self.value {
             Yaml::Seq(items) => Some(items),
@@ -114,7 +150,7 @@ impl Node {
         match &self.value {
             Yaml::Null => "nothing",
             Yaml::Bool(_) => "a boolean",
-            Yaml::Int(_) => "a whole number",
+            Yaml::Int(_) | Yaml::BigInt(_) => "a whole number",
             Yaml::Float(_) => "a number",
             Yaml::Str(_) => "text",
             Yaml::Seq(_) => "a list",
