@@ -64,6 +64,9 @@ pub(super) fn syntax(file: &Arc<SourceFile>, error: &ScanError) -> Problem {
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart => problem("a tab cannot indent in YAML").help("use spaces"),
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
+            if let Some(p) = previous.and_then(|(start, line)| missing_space(file, start, line)) {
+                return p;
+            }
             let problem = problem("a `: ` is not allowed here");
             match value_of(line) {
                 Some(value) if value.contains(": ") || value.ends_with(':') => {
@@ -106,6 +109,13 @@ pub(super) fn syntax(file: &Arc<SourceFile>, error: &ScanError) -> Problem {
         }
         ErrorKind::BlockSequenceEntryNotAllowed => problem("a list entry (`- `) cannot start here")
             .help("put the list on the lines below its key; text that starts with `- ` must be quoted"),
+        ErrorKind::TabInPlainScalar if leading_tab(line_after(file, line_start, line)).is_some() => {
+            let start = line_start + line.len() + 1;
+            Problem::new("yaml-syntax", "a tab cannot indent in YAML").at(&at(start, start + 1)).help("use spaces")
+        }
+        ErrorKind::InvalidQuotedScalarIndent if rest.trim().is_empty() => {
+            problem("a quoted text is never closed").help("add the closing quote")
+        }
         ErrorKind::UnclosedQuotedScalar => problem("a quoted text is never closed").help("add the closing quote"),
         ErrorKind::UnclosedFlowCollection { open } => {
             let close = if *open == '{' { '}' } else { ']' };
@@ -131,6 +141,23 @@ fn line_around(file: &SourceFile, offset: usize) -> (usize, &str) {
     let start = file.text[..offset].rfind('\n').map_or(0, |i| i + 1);
     let rest = &file.text[start..];
     (start, rest[..rest.find('\n').unwrap_or(rest.len())].trim_end_matches('\r'))
+}
+
+fn line_after<'a>(file: &'a SourceFile, start: usize, line: &str) -> &'a str {
+    file.text[start + line.len()..].lines().nth(1).unwrap_or("")
+}
+
+/// `key:value`: text to YAML, and then the next line's `:` has no key.
+fn missing_space(file: &Arc<SourceFile>, start: usize, line: &str) -> Option<Problem> {
+    let (key, value) = line.split_once(':')?;
+    let name = key.trim();
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    (is_name && !value.is_empty() && !value.starts_with([' ', '\t'])).then(|| {
+        let colon = start + key.len();
+        Problem::new("yaml-syntax", "a space is missing after a colon")
+            .at(&Span::new(file, colon, colon + 1))
+            .help(format!("write `{name}: {value}`"))
+    })
 }
 
 fn leading_tab(line: &str) -> Option<usize> {

@@ -12,7 +12,12 @@ impl Node {
         let Yaml::Str(scalar) = &self.value else { return self.span.clone() };
         let file = &self.span.file;
         let Some(raw) = file.text.get(self.span.start..self.span.end) else { return self.span.clone() };
-        let walk = Walk { raw, text: &scalar.text, base: self.span.start };
+        // A block scalar's span starts with its first character; its lines start with the indentation.
+        let base = match scalar.style {
+            ScalarStyle::Literal | ScalarStyle::Folded => file.text[..self.span.start].rfind('\n').map_or(0, |i| i + 1),
+            _ => self.span.start,
+        };
+        let walk = Walk { raw: &file.text[base..self.span.end], text: &scalar.text, base };
         let places = match scalar.style {
             ScalarStyle::Plain if raw == &*scalar.text => {
                 let start = (self.span.start + text_offset).min(self.span.end);
@@ -111,28 +116,20 @@ impl Walk<'_> {
 
     /// Block scalars: the indentation falls away; a line break is itself, a blank, or nothing.
     fn block(&self) -> Option<Places> {
-        let header = self.raw.find('\n')? + 1;
-        let body = &self.raw[header..];
-        let indent =
-            body.lines().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start_matches(' ').len()).min()?;
-        let explicit = self.raw[..header].chars().take(3).find(char::is_ascii_digit);
-        let indent = match explicit {
-            // Leading blanks belong to the text; its first line says how many.
-            Some(_) => {
-                let own = self.text.lines().find(|l| !l.trim().is_empty())?;
-                let raw = body.lines().find(|l| !l.trim().is_empty())?;
-                raw.len().checked_sub(own.len())?
-            }
-            None => indent,
+        let leading = |text: &str| {
+            let line = text.lines().find(|l| !l.trim().is_empty())?;
+            Some(line.len() - line.trim_start_matches(' ').len())
         };
+        // Leading blanks may belong to the text (`|2`).
+        let indent = leading(self.raw)?.checked_sub(leading(self.text)?)?;
         let mut places = vec![];
         let mut text_at = 0;
         let mut line_at = 0;
-        for line in body.split_inclusive('\n') {
+        for line in self.raw.split_inclusive('\n') {
             let content = line.trim_end_matches(['\n', '\r']);
             let cut = content.char_indices().take_while(|(i, c)| *i < indent && *c == ' ').count();
             let content = &content[cut..];
-            let here = self.base + header + line_at + cut;
+            let here = self.base + line_at + cut;
             line_at += line.len();
             let rest = self.text.get(text_at..).unwrap_or_default();
             if content.is_empty() {

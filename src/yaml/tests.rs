@@ -81,3 +81,140 @@ fn reads_what_ansible_reads() {
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), golden.len(), wrong.join("\n"));
 }
+
+/// Every text node of these files, and the text its span covers.
+fn written(text: &str) -> Vec<(String, String)> {
+    fn walk(node: &Node, out: &mut Vec<(String, String)>) {
+        let raw = node.span.file.text[node.span.start..node.span.end].to_owned();
+        match &node.value {
+            Yaml::Seq(items) => {
+                out.push(("list".into(), raw));
+                items.iter().for_each(|n| walk(n, out));
+            }
+            Yaml::Map(map) => {
+                out.push(("map".into(), raw));
+                map.iter().for_each(|(k, v)| {
+                    walk(k, out);
+                    walk(v, out);
+                });
+            }
+            _ => out.push((node.scalar_text().unwrap_or_default(), raw)),
+        }
+    }
+    let mut out = vec![];
+    walk(&parse_text("<test>", text).and_then(|l| l.single()).expect("parses"), &mut out);
+    out
+}
+
+#[test]
+fn spans_cover_what_is_written() {
+    let text = "a: plain text  # c\nb: 'it''s'\nc: \"x\\ny\"\nd: |\n  one\n  two\ne: [1, {f: g}]\nh:\n  - i\n  - !unsafe j\nk: &l m\nn: *l\n";
+    let mut shown = String::new();
+    for (value, raw) in written(text) {
+        shown.push_str(&format!("{value:?} <- {raw:?}\n"));
+    }
+    insta::assert_snapshot!(shown);
+}
+
+/// For every character of every text: where `span_at` says it is written.
+fn placed(text: &str, key: &str) -> String {
+    let node = parse_text("<test>", text).and_then(|l| l.single()).expect("parses");
+    let value = node.as_map().and_then(|m| m.get(key)).expect("key").clone();
+    let scalar = value.as_str().expect("text").to_owned();
+    scalar
+        .char_indices()
+        .filter(|(_, c)| *c != '\n')
+        .map(|(i, c)| {
+            let span = value.span_at(i, c.len_utf8());
+            span.file.text[span.start..span.end].to_owned()
+        })
+        .collect::<Vec<_>>()
+        .join("|")
+}
+
+#[test]
+fn offsets_in_texts_are_found_in_the_file() {
+    assert_eq!(placed("a: b {{ c }}\n", "a"), "b| |{|{| |c| |}|}");
+    assert_eq!(placed("a: 'b ''c'''\n", "a"), "b| |'|c|'");
+    assert_eq!(placed("a: \"b\\t\\x41é\\\"c\"\n", "a"), "b|\\|\\|é|\\|c");
+    assert_eq!(placed("a: b\n  c\n\n  d\n", "a"), "b|\n|c|d");
+    assert_eq!(placed("a: \"b\n  c \\\n  d\"\n", "a"), "b|\n|c| |d");
+    assert_eq!(placed("a: |\n  b\n   c\n\n  d\nx: 1\n", "a"), "b| |c|d");
+    assert_eq!(placed("a: >-\n  b c\n  d\n\n  e\n    f\n  g\n", "a").replace('\n', "/"), "b| |c|/|d|e| | |f|g");
+    assert_eq!(placed("a: |2\n    b\n   c\n", "a"), " | |b| |c");
+}
+
+#[test]
+fn errors_say_what_is_meant() {
+    let mut shown = String::new();
+    for text in [
+        "a: {{ b }}\n",
+        "a: {{ b }}/c\nd: 1\n",
+        "- a:\n    - {{ b }}\n",
+        "a: b: c\n",
+        "a: @b\n",
+        "a:1\nb: 2\n",
+        "a:\n  b: 1\n\tc: 2\n",
+        "a:\n\t- b\n",
+        "a:\n  - 1\n - 2\n",
+        "a: 'x' y\n",
+        "a: \"x\n",
+        "a: [1, 2\n",
+        "a: \"\\d\"\n",
+        "a: !vlt x\n",
+        "a: &x 1\nb: &x 2\n",
+        "a: &xy 1\nb: *xz\n",
+        "a: 2001-02-30\n",
+        "a: =\n",
+        "- a\n-b\n",
+        "a: 1\n---\nb: 1\n",
+        "? [a]\n: b\n",
+    ] {
+        let problem = parse_text("<test>", text).and_then(|l| l.single()).expect_err(text);
+        let span = problem.span.clone().expect("a place");
+        shown.push_str(&format!("{text:?}\n  {problem}\n  at {:?}\n", &span.file.text[span.start..span.end]));
+        for line in
+            problem.help.iter().map(|h| format!("help: {h}")).chain(problem.notes.iter().map(|n| format!("note: {n}")))
+        {
+            shown.push_str(&format!("  {line}\n"));
+        }
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn duplicate_keys_are_told_with_both_places() {
+    let loaded = parse_text("<test>", "a: 1\nb:\n  c: 1\n  c: 2\na: 3\n").expect("parses");
+    let told: Vec<String> = loaded.warnings.iter().map(|w| format!("{w} ({})", w.notes.join(", "))).collect();
+    assert_eq!(
+        told,
+        [
+            "<test>:4:3: the key `c` stands twice in this mapping; the last one counts (first at <test>:3:3)",
+            "<test>:5:1: the key `a` stands twice in this mapping; the last one counts (first at <test>:1:1)"
+        ]
+    );
+}
+
+#[test]
+fn alias_bombs_are_refused() {
+    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for i in 1..12 {
+        let list = vec![format!("*a{}", i - 1); 10].join(", ");
+        text.push_str(&format!("a{i}: &a{i} [{list}]\n"));
+    }
+    assert_eq!(parse_text("<test>", &text).expect_err("too many").code, "too-many-aliases");
+    let mut text = String::from("- &a0 []\n");
+    for i in 1..1000 {
+        text.push_str(&format!("- &a{i} [*a{}]\n", i - 1));
+    }
+    assert_eq!(parse_text("<test>", &text).expect_err("too deep").code, "too-deep");
+    assert_eq!(parse_text("<test>", &"[".repeat(100_000)).expect_err("too deep").code, "too-deep");
+}
+
+#[test]
+fn unsafe_reaches_everything_below() {
+    let node = parse_text("<test>", "a: !unsafe [x, {y: '{{ z }}'}]\n").and_then(|l| l.single()).expect("parses");
+    assert!(!node.has_template());
+    let node = parse_text("<test>", "a: [x, {y: '{{ z }}'}]\n").and_then(|l| l.single()).expect("parses");
+    assert!(node.has_template());
+}
