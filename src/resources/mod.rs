@@ -78,7 +78,9 @@ pub struct Change {
     /// Answers that hold after the actions ran.
     pub effects: Vec<Effect>,
     /// True if the actions may change anything beyond `effects` (command, shell, a started unit, a package): the
-    /// result is then known only after the run, and answers must be asked again.
+    /// result is then known only after the run, and answers must be asked again. `effects` hold all the same: a plan
+    /// overlays them. What fails later in the *same plan* for want of something (a unit, a file) may be made by such a
+    /// step: there it is unknown, not failed.
     pub opaque: bool,
     /// What will be registered; for an opaque change, what is known of it before.
     pub result: TaskResult,

@@ -211,6 +211,16 @@ impl<'a> View<'a> {
         self.world.answer(query).is_some()
     }
 
+    /// True if an earlier step changed (or will change) something below this directory (which ends in `/`).
+    pub fn touched_below(&self, dir: &str) -> bool {
+        self.world.predicted.keys().any(|query| match query {
+            Query::Stat { path, .. } | Query::Digest { path, .. } | Query::Content { path } | Query::Tree { path, .. } => {
+                path.starts_with(dir)
+            }
+            _ => false,
+        })
+    }
+
     /// The queries this resource waits for.
     pub fn into_missing(self) -> (BTreeSet<Query>, BTreeSet<Query>) {
         (self.missing.into_inner(), self.rested_on.into_inner())

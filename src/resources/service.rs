@@ -1,0 +1,270 @@
+//! `service`: a service by whatever the node's init system is. `service_facts` lists them.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use minijinja::Value;
+
+use super::kit::{self, Task};
+use super::systemd::{Unit, Wanted};
+use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::problem::Problem;
+use crate::world::{Answer, FileKind, Query, Stat, Stop, View};
+
+const DOC: &str = "\
+Controls services by the node's init system: systemd, or OpenRC.
+
+# Returns
+
+- `name` (text), `state` (text), `enabled` (bool); on systemd what `systemd` returns
+
+# Examples
+
+    - service:
+        name: sshd
+        state: restarted
+
+    - service: name=chronyd state=started enabled=yes
+
+# Differences from Ansible
+
+SysV init scripts without systemd or OpenRC are not supported yet. `pattern`, `sleep`, `runlevel`, `arguments` are for those; \
+`runlevel` is honoured on OpenRC.
+";
+
+const FACTS_DOC: &str = "\
+Lists the node's services as facts.
+
+# Returns
+
+- `ansible_facts.services` (mapping): by name, each with `name`, `state`, `status`, `source`
+
+# Examples
+
+    - service_facts:
+
+    - debug:
+        msg: \"{{ ansible_facts.services['containerd.service'].state }}\"
+
+# Differences from Ansible
+
+Services of systemd and OpenRC; not of upstart and AIX.
+";
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "service",
+    qualified: &["ansible.builtin.service"],
+    doc: DOC,
+    args: &[
+        ArgSpec::new("name", Kind::Str, "Name of the service").required(),
+        ArgSpec::new("state", Kind::Str, "`reloaded` and `restarted` always act; a service that does not run is started")
+            .choices(&["reloaded", "restarted", "started", "stopped"]),
+        ArgSpec::new("enabled", Kind::Bool, "Start at boot"),
+        ArgSpec::new("runlevel", Kind::Str, "OpenRC's runlevel").default("default"),
+        ArgSpec::new("arguments", Kind::Str, "Extra arguments for an init script").aliases(&["args"]),
+        ArgSpec::new("pattern", Kind::Str, "Substring of `ps` for init scripts without `status`"),
+        ArgSpec::new("sleep", Kind::Int, "Seconds between stop and start of init scripts"),
+        ArgSpec::new("use", Kind::Str, "Which service manager").default("auto"),
+        ArgSpec::new("daemon_reload", Kind::Bool, "Read unit files again first").default("false"),
+    ],
+    free_form: None,
+    build,
+};
+
+/// `service_facts`.
+pub static FACTS: ResourceType = ResourceType {
+    name: "service_facts",
+    qualified: &["ansible.builtin.service_facts"],
+    doc: FACTS_DOC,
+    args: &[],
+    free_form: None,
+    build: |_, _| Ok(Arc::new(Services)),
+};
+
+struct Service {
+    unit: Unit,
+    manager: String,
+    runlevel: String,
+}
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let (state, enabled) = (Wanted::of(&args)?, args.bool("enabled")?);
+    if state.is_none() && enabled.is_none() {
+        return Err(Problem::new("missing-argument", "`service` is asked for nothing")
+            .at(args.task_span())
+            .help("one of the following is required: state, enabled")
+            .into());
+    }
+    Ok(Arc::new(Service {
+        unit: Unit {
+            name: Some(args.need("name")?),
+            state,
+            enabled,
+            masked: None,
+            force: false,
+            reload: args.flag("daemon_reload")?,
+            reexec: false,
+            user: false,
+            no_block: false,
+            task: Task::of(setting),
+        },
+        manager: args.need("use")?,
+        runlevel: args.need("runlevel")?,
+    }))
+}
+
+impl Service {
+    fn openrc(&self, world: &View) -> Result<Verdict, Stop> {
+        let name = self.unit.name.as_deref().unwrap_or_default();
+        let link = format!("/etc/runlevels/{}/{name}", self.runlevel);
+        let script = Query::Stat { path: format!("/etc/init.d/{name}"), follow: true };
+        let enabled = Query::Stat { path: link.clone(), follow: false };
+        let status = Query::Read { argv: ["rc-service", name, "status"].map(str::to_owned).to_vec() };
+        world.want([script.clone(), enabled.clone(), status.clone()]);
+        let Answer::Stat(script) = world.ask(script)? else { unreachable!("a stat") };
+        if script.is_none() {
+            return Ok(kit::failed(format!("Could not find the requested service {name}: host")));
+        }
+        let mut lines = vec![];
+        let mut actions = vec![];
+        let mut effects = vec![];
+        if let Some(wanted) = self.unit.enabled {
+            let is = world.stat(&link, false)?.is_some();
+            if is != wanted {
+                actions.push(self.unit.task.exec(["rc-update", if wanted { "add" } else { "del" }, name, &self.runlevel]));
+                lines.push(("enabled", is.to_string(), wanted.to_string()));
+                let stat = wanted.then(|| link_to(&format!("/etc/init.d/{name}")));
+                effects.push(kit::effect(enabled, Answer::Stat(stat)));
+            }
+        }
+        let Answer::Output(now) = world.ask(status.clone())? else { unreachable!("an output") };
+        let running = now.rc == 0;
+        let verb = match self.unit.state {
+            Some(Wanted::Started) if !running => Some("start"),
+            Some(Wanted::Stopped) if running => Some("stop"),
+            Some(Wanted::Restarted | Wanted::Reloaded) if !running => Some("start"),
+            Some(Wanted::Restarted) => Some("restart"),
+            Some(Wanted::Reloaded) => Some("reload"),
+            _ => None,
+        };
+        if let Some(verb) = verb {
+            actions.push(self.unit.task.exec(["rc-service", name, verb]));
+            let show = |on: bool| if on { "started" } else { "stopped" }.to_owned();
+            lines.push(("state", show(running), show(verb != "stop")));
+            let rc = if verb == "stop" { 3 } else { 0 };
+            effects.push(kit::effect(status, Answer::Output(crate::world::Output { rc, ..now })));
+        }
+        let mut result = TaskResult { changed: !actions.is_empty(), ..TaskResult::default() }.with("name", name);
+        if let Some(enabled) = self.unit.enabled {
+            result = result.with("enabled", enabled);
+        }
+        if let Some(state) = self.unit.state {
+            result = result.with("state", if state == Wanted::Stopped { "stopped" } else { "started" });
+        }
+        if actions.is_empty() {
+            return Ok(Verdict::Unchanged(result));
+        }
+        Ok(Verdict::Change(Change {
+            diff: vec![kit::diff_of_attributes(name, &lines)],
+            opaque: verb.is_some(),
+            result,
+            ..kit::change(ChangeKind::Change, actions, effects)
+        }))
+    }
+}
+
+fn link_to(target: &str) -> Stat {
+    Stat {
+        kind: FileKind::Link,
+        mode: 0o777,
+        uid: 0,
+        gid: 0,
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+        size: target.len() as u64,
+        mtime: 0.0,
+        atime: 0.0,
+        ctime: 0.0,
+        inode: 0,
+        device: 0,
+        links: 1,
+        target: Some(target.to_owned()),
+        real: Some(target.to_owned()),
+    }
+}
+
+impl Resource for Service {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let manager = match self.manager.rsplit('.').next() {
+            Some("auto") | None => self.unit.task.fact(world, "service_mgr")?,
+            Some(name) => name.to_owned(),
+        };
+        match manager.as_str() {
+            "systemd" | "systemd_service" | "" => self.unit.reconcile(world),
+            "openrc" => self.openrc(world),
+            other => Err(Problem::unsupported(format!("services of the init system `{other}`")).into()),
+        }
+    }
+
+    fn conclude(&self, change: &Change, done: &[crate::node::Done]) -> Result<TaskResult, TaskResult> {
+        self.unit.conclude(change, done)
+    }
+}
+
+struct Services;
+
+const LIST: &[&str] =
+    &["systemctl", "list-units", "--no-pager", "--type", "service", "--all", "--plain", "--no-legend"];
+const LIST_FILES: &[&str] = &["systemctl", "list-unit-files", "--no-pager", "--type", "service", "--all", "--no-legend"];
+const LIST_OPENRC: &[&str] = &["rc-status", "-a", "-s", "-r"];
+
+impl Resource for Services {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let read = |argv: &[&str]| Query::Read { argv: argv.iter().map(|s| (*s).to_owned()).collect() };
+        world.want([read(LIST), read(LIST_FILES), read(LIST_OPENRC)]);
+        let units = world.read(LIST.iter().copied())?;
+        let files = world.read(LIST_FILES.iter().copied())?;
+        let openrc = world.read(LIST_OPENRC.iter().copied())?;
+        let mut services: IndexMap<String, [String; 3]> = IndexMap::new();
+        for line in units.text().lines() {
+            let fields: Vec<&str> = line.trim_start_matches(['●', '*', ' ']).split_whitespace().collect();
+            let [name, load, _active, sub, ..] = fields[..] else { continue };
+            let bad = ["not-found", "masked", "failed"].iter().find(|b| load == **b || fields[2] == **b || sub == **b);
+            let state = if sub == "running" { "running" } else { "stopped" };
+            let status = bad.map_or("unknown", |b| b);
+            services.insert(name.to_owned(), [state.to_owned(), status.to_owned(), "systemd".to_owned()]);
+        }
+        for line in files.text().lines() {
+            let mut fields = line.split_whitespace();
+            let (Some(name), Some(status)) = (fields.next(), fields.next()) else { continue };
+            match services.get_mut(name) {
+                Some(entry) if entry[1] == "unknown" => status.clone_into(&mut entry[1]),
+                Some(_) => {}
+                None => {
+                    let state = if name.ends_with("@.service") { "unknown" } else { "inactive" };
+                    services.insert(name.to_owned(), [state, status, "systemd"].map(str::to_owned));
+                }
+            }
+        }
+        if units.rc != 0 && openrc.rc == 0 {
+            for line in openrc.text().lines() {
+                // ` NAME [ started ]`
+                let Some((name, state)) = line.split_once('[') else { continue };
+                let state = state.trim_matches([' ', ']']).split_whitespace().next().unwrap_or("unknown");
+                let state = if state == "started" { "running" } else { state };
+                services.insert(name.trim().to_owned(), [state, "unknown", "openrc"].map(str::to_owned));
+            }
+        }
+        let entries = services.into_iter().map(|(name, [state, status, source])| {
+            let entry = [
+                ("name".to_owned(), Value::from(name.as_str())),
+                ("source".to_owned(), Value::from(source)),
+                ("state".to_owned(), Value::from(state)),
+                ("status".to_owned(), Value::from(status)),
+            ];
+            (name, kit::map(entry))
+        });
+        let facts = kit::map([("services".to_owned(), kit::map(entries))]);
+        Ok(Verdict::Unchanged(TaskResult::unchanged().with("ansible_facts", facts)))
+    }
+}
