@@ -15,9 +15,11 @@ mod pause;
 mod ping;
 mod raw;
 pub mod registry;
+mod service;
 mod set_fact;
 mod set_stats;
 mod setup;
+mod systemd;
 
 // One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
 // a

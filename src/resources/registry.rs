@@ -33,10 +33,13 @@ static TYPES: &[&ResourceType] = &[
     // r
     &super::raw::TYPE,
     // s
+    &super::service::TYPE,
+    &super::service::FACTS,
     &super::set_fact::TYPE,
     &super::set_stats::TYPE,
     &super::setup::TYPE,
     &super::command::SHELL,
+    &super::systemd::TYPE,
     // t
     // u
     // w

@@ -57,8 +57,12 @@ pub static TYPE: ResourceType = ResourceType {
     doc: DOC,
     args: &[
         ArgSpec::new("name", Kind::Str, "Name of the service").required(),
-        ArgSpec::new("state", Kind::Str, "`reloaded` and `restarted` always act; a service that does not run is started")
-            .choices(&["reloaded", "restarted", "started", "stopped"]),
+        ArgSpec::new(
+            "state",
+            Kind::Str,
+            "`reloaded` and `restarted` always act; a service that does not run is started",
+        )
+        .choices(&["reloaded", "restarted", "started", "stopped"]),
         ArgSpec::new("enabled", Kind::Bool, "Start at boot"),
         ArgSpec::new("runlevel", Kind::Str, "OpenRC's runlevel").default("default"),
         ArgSpec::new("arguments", Kind::Str, "Extra arguments for an init script").aliases(&["args"]),
@@ -131,7 +135,12 @@ impl Service {
         if let Some(wanted) = self.unit.enabled {
             let is = world.stat(&link, false)?.is_some();
             if is != wanted {
-                actions.push(self.unit.task.exec(["rc-update", if wanted { "add" } else { "del" }, name, &self.runlevel]));
+                actions.push(self.unit.task.exec([
+                    "rc-update",
+                    if wanted { "add" } else { "del" },
+                    name,
+                    &self.runlevel,
+                ]));
                 lines.push(("enabled", is.to_string(), wanted.to_string()));
                 let stat = wanted.then(|| link_to(&format!("/etc/init.d/{name}")));
                 effects.push(kit::effect(enabled, Answer::Stat(stat)));
@@ -215,7 +224,8 @@ struct Services;
 
 const LIST: &[&str] =
     &["systemctl", "list-units", "--no-pager", "--type", "service", "--all", "--plain", "--no-legend"];
-const LIST_FILES: &[&str] = &["systemctl", "list-unit-files", "--no-pager", "--type", "service", "--all", "--no-legend"];
+const LIST_FILES: &[&str] =
+    &["systemctl", "list-unit-files", "--no-pager", "--type", "service", "--all", "--no-legend"];
 const LIST_OPENRC: &[&str] = &["rc-status", "-a", "-s", "-r"];
 
 impl Resource for Services {

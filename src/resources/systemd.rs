@@ -53,7 +53,9 @@ pub(super) const UNIT_ARGS: &[ArgSpec] = &[
     ArgSpec::new("daemon_reload", Kind::Bool, "Read unit files again before anything else")
         .aliases(&["daemon-reload"])
         .default("false"),
-    ArgSpec::new("daemon_reexec", Kind::Bool, "Execute systemd itself again").aliases(&["daemon-reexec"]).default("false"),
+    ArgSpec::new("daemon_reexec", Kind::Bool, "Execute systemd itself again")
+        .aliases(&["daemon-reexec"])
+        .default("false"),
     ArgSpec::new("scope", Kind::Str, "Which manager").default("system").choices(&["system", "user", "global"]),
     ArgSpec::new("no_block", Kind::Bool, "Do not wait until it is done").default("false"),
 ];
@@ -141,7 +143,17 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 }
 
 const SUFFIXES: &[&str] = &[
-    ".service", ".socket", ".target", ".timer", ".mount", ".automount", ".path", ".slice", ".scope", ".swap", ".device",
+    ".service",
+    ".socket",
+    ".target",
+    ".timer",
+    ".mount",
+    ".automount",
+    ".path",
+    ".slice",
+    ".scope",
+    ".swap",
+    ".device",
 ];
 
 /// The full name of a unit: a name without a unit type is a service.
@@ -192,7 +204,8 @@ impl Unit {
         let state = world.unit(unit, self.user)?;
         if state.load == "offline" {
             return Err(Stop::Failed(
-                "systemd does not run on the node (it is not its init system), so units cannot be controlled".to_owned(),
+                "systemd does not run on the node (it is not its init system), so units cannot be controlled"
+                    .to_owned(),
             ));
         }
         if state.load != "not-found" || self.user {
@@ -266,7 +279,8 @@ impl Resource for Unit {
             return Ok(kit::failed(format!("Could not find the requested service {name}: host")));
         };
         let reload = self.reload
-            && (before.needs_reload || ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/"].iter().any(|d| world.touched_below(d)));
+            && (before.needs_reload
+                || ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/"].iter().any(|d| world.touched_below(d)));
         if reload {
             actions.push(self.systemctl("daemon-reload", &[]));
         }

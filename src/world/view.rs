@@ -214,9 +214,10 @@ impl<'a> View<'a> {
     /// True if an earlier step changed (or will change) something below this directory (which ends in `/`).
     pub fn touched_below(&self, dir: &str) -> bool {
         self.world.predicted.keys().any(|query| match query {
-            Query::Stat { path, .. } | Query::Digest { path, .. } | Query::Content { path } | Query::Tree { path, .. } => {
-                path.starts_with(dir)
-            }
+            Query::Stat { path, .. }
+            | Query::Digest { path, .. }
+            | Query::Content { path }
+            | Query::Tree { path, .. } => path.starts_with(dir),
             _ => false,
         })
     }
