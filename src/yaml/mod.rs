@@ -4,6 +4,7 @@
 //! in as [`Node`]s. `source` reads files, `reader` composes nodes from granit-parser's events, `resolve` types plain
 //! scalars, `faults` words what is wrong with a file, `place` finds an offset of a text in the file it came from.
 
+mod emit;
 mod faults;
 mod node;
 mod place;
@@ -12,6 +13,7 @@ mod resolve;
 mod source;
 mod value;
 
+pub use emit::{EmitOptions, emit};
 pub use node::{Mapping, Node, Scalar, ScalarStyle, Yaml};
 pub use reader::{Loaded, load_file, parse, parse_text};
 pub use resolve::plain as resolve_plain;

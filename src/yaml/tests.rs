@@ -218,3 +218,62 @@ fn unsafe_reaches_everything_below() {
     let node = parse_text("<test>", "a: [x, {y: '{{ z }}'}]\n").and_then(|l| l.single()).expect("parses");
     assert!(node.has_template());
 }
+
+/// Written by tests/yaml/generate_dumps.py with ansible-core's filters.
+const DUMPS: &str = include_str!("../../tests/yaml/dumps.json");
+
+fn data(json: &Json) -> minijinja::Value {
+    use minijinja::Value;
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(b) => Value::from(*b),
+        Json::String(s) => Value::from(s.as_str()),
+        Json::Object(o) => match o.iter().next().map(|(k, v)| (k.as_str(), v)) {
+            Some(("map", Json::Array(pairs))) => Value::from_pairs(pairs.iter().map(|p| (data(&p[0]), data(&p[1])))),
+            Some(("list", Json::Array(items))) => items.iter().map(data).collect(),
+            Some(("float", Json::String(f))) => Value::from(f.parse::<f64>().expect("float")),
+            Some(("int", Json::String(n))) => Value::from(n.parse::<i128>().expect("int")),
+            _ => panic!("unexpected {json}"),
+        },
+        _ => panic!("unexpected {json}"),
+    }
+}
+
+#[test]
+fn writes_what_ansible_writes() {
+    let dumps = std::env::var("KDEPLOY_YAML_DUMPS").ok().map(|p| std::fs::read_to_string(p).expect("readable"));
+    let cases: Vec<Json> = serde_json::from_str(dumps.as_deref().unwrap_or(DUMPS)).expect("dumps.json");
+    assert!(cases.len() >= 400, "the corpus is missing");
+    let mut wrong = vec![];
+    for case in &cases {
+        let mut options = if case["nice"] == json!(true) { EmitOptions::nice() } else { EmitOptions::default() };
+        let given = &case["options"];
+        if let Some(n) = given["indent"].as_i64() {
+            options.indent = Some(n);
+        }
+        options.width = given["width"].as_i64();
+        options.sort_keys = given["sort_keys"].as_bool().unwrap_or(true);
+        if given.get("default_flow_style").is_some() {
+            options.default_flow_style = given["default_flow_style"].as_bool();
+        }
+        options.default_style = given["default_style"].as_str().and_then(|s| s.chars().next());
+        options.explicit_start = given["explicit_start"].as_bool().unwrap_or(false);
+        options.explicit_end = given["explicit_end"].as_bool().unwrap_or(false);
+        let ours = emit(&data(&case["value"]), &options);
+        if Some(ours.as_str()) != case["text"].as_str() {
+            wrong.push(format!(
+                "{} {given}\n   ours {ours:?}\n ansible {:?}",
+                case["value"],
+                case["text"].as_str().unwrap_or("")
+            ));
+        }
+    }
+    wrong.sort_by_key(String::len);
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong[..wrong.len().min(12)].join("\n")
+    );
+}

@@ -20,7 +20,7 @@ impl Node {
             Yaml::Float(f) => Value::from(*f),
             Yaml::Str(s) => Value::from(s.text.clone()),
             Yaml::Seq(items) => items.iter().map(Node::to_value).collect(),
-            Yaml::Map(map) => map.iter().map(|(k, v)| (k.to_value(), v.to_value())).collect(),
+            Yaml::Map(map) => Value::from_pairs(map.iter().map(|(k, v)| (k.to_value(), v.to_value()))),
             Yaml::Vault(text) => Value::from(text.clone()),
         }
     }
