@@ -10,6 +10,8 @@ mod async_status;
 mod command;
 mod debug;
 mod fail;
+mod getent;
+mod group;
 mod kit;
 mod pause;
 mod ping;
@@ -20,6 +22,7 @@ mod set_fact;
 mod set_stats;
 mod setup;
 mod systemd;
+mod user;
 
 // One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
 // a

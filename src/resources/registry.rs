@@ -21,6 +21,8 @@ static TYPES: &[&ResourceType] = &[
     &super::fail::TYPE,
     // g
     &super::setup::GATHER_FACTS,
+    &super::getent::TYPE,
+    &super::group::TYPE,
     &super::add_host::GROUP_BY,
     // h
     // i
@@ -42,6 +44,7 @@ static TYPES: &[&ResourceType] = &[
     &super::systemd::TYPE,
     // t
     // u
+    &super::user::TYPE,
     // w
     &super::pause::WAIT_FOR_CONNECTION,
     // y

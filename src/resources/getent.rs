@@ -1,0 +1,113 @@
+//! `getent`: entries of the node's name databases as facts.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use super::kit;
+use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::world::{Stop, View};
+
+const DOC: &str = "\
+Reads users, groups, hosts and other databases through the node's `getent`.
+
+# Returns
+
+- `ansible_facts.getent_DATABASE` (mapping): by name, the list of the other fields; null for a missing key
+
+# Examples
+
+    - getent:
+        database: passwd
+        key: kube
+
+    - getent:
+        database: group
+        fail_key: false
+        key: docker
+
+# Differences from Ansible
+
+None known.
+";
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "getent",
+    qualified: &["ansible.builtin.getent"],
+    doc: DOC,
+    args: &[
+        ArgSpec::new("database", Kind::Str, "passwd, group, shadow, hosts, services …").required(),
+        ArgSpec::new("key", Kind::Str, "One entry instead of all"),
+        ArgSpec::new("service", Kind::Str, "Ask only this service of nsswitch.conf"),
+        ArgSpec::new("split", Kind::Str, "What separates the fields"),
+        ArgSpec::new("fail_key", Kind::Bool, "A missing key is a failure").default("true"),
+    ],
+    free_form: None,
+    build,
+};
+
+struct Getent {
+    database: String,
+    key: Option<String>,
+    service: Option<String>,
+    split: Option<String>,
+    fail_key: bool,
+}
+
+fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let database = args.need("database")?;
+    let colons = ["passwd", "shadow", "group", "gshadow"].contains(&database.as_str());
+    let split = args.str("split")?.or_else(|| colons.then(|| ":".to_owned()));
+    Ok(Arc::new(Getent {
+        key: args.str("key")?,
+        service: args.str("service")?,
+        split,
+        fail_key: args.flag("fail_key")?,
+        database,
+    }))
+}
+
+impl Resource for Getent {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let mut argv = vec!["getent".to_owned()];
+        if let Some(service) = &self.service {
+            argv.extend(["-s".to_owned(), service.clone()]);
+        }
+        argv.push(self.database.clone());
+        argv.extend(self.key.clone());
+        let output = world.read(argv)?;
+        let facts =
+            |entries: Vec<(String, Value)>| kit::map([(format!("getent_{}", self.database), kit::map(entries))]);
+        match output.rc {
+            0 => {
+                let mut entries: Vec<(String, Value)> = vec![];
+                for line in output.text().lines() {
+                    let mut fields = match &self.split {
+                        Some(split) if !split.is_empty() => line.split(split.as_str()).collect::<Vec<_>>(),
+                        _ => line.split_whitespace().collect(),
+                    }
+                    .into_iter()
+                    .map(str::to_owned);
+                    let Some(name) = fields.next() else { continue };
+                    let rest = Value::from(fields.collect::<Vec<String>>());
+                    entries.retain(|(known, _)| *known != name);
+                    entries.push((name, rest));
+                }
+                Ok(Verdict::Unchanged(TaskResult::unchanged().with("ansible_facts", facts(entries))))
+            }
+            1 => Ok(kit::failed("Missing arguments, or database unknown.")),
+            2 => {
+                let msg = "One or more supplied key could not be found in the database.";
+                if self.fail_key {
+                    return Ok(kit::failed(msg));
+                }
+                let key = self.key.clone().unwrap_or_default();
+                Ok(Verdict::Unchanged(
+                    TaskResult::unchanged().with("ansible_facts", facts(vec![(key, Value::from(()))])).with("msg", msg),
+                ))
+            }
+            3 => Ok(kit::failed("Enumeration not supported on this database.")),
+            _ => Ok(kit::failed(format!("getent failed: {}", output.error_text().trim()))),
+        }
+    }
+}
