@@ -21,6 +21,8 @@ pub enum Query {
     Group { name: String },
     /// → `Answer::Package`, by the node's own package database (dpkg, rpm, apk, pacman).
     Package { name: String },
+    /// → `Answer::Package` with `candidate`: what the configured repositories would install (costs more than `Package`).
+    Candidate { name: String },
     /// → `Answer::Output`: a command that only reads. Never through a shell; `stdin` is empty. A program that is not there: rc 127.
     Read { argv: Vec<String> },
     /// → `Answer::Facts`: Ansible's facts without the `ansible_` prefix.

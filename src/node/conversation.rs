@@ -1,0 +1,435 @@
+//! [`Conversation`] over any transport: one connection, one shell per identity.
+
+use std::time::{Duration, Instant};
+
+use super::act::{self, Outcomes, Told};
+use super::ask;
+use super::blob;
+use super::channel::Transport;
+use super::quote::{quote, quote_all};
+use super::shell::{self, Library, Shell, ShellError};
+use super::{Action, Conversation, Done, Hello, Identity, NodeError, Target, Traffic};
+use crate::world::{Answer, Output, Query};
+
+/// Longest wait for a shell to come up, password prompts included, where the target sets no other.
+const DEFAULT_CONNECT: Duration = Duration::from_secs(30);
+
+pub struct Node {
+    target: Target,
+    transport: Box<dyn Transport>,
+    shells: Vec<(Identity, Shell)>,
+    traffic: Traffic,
+}
+
+impl Node {
+    pub fn new(target: &Target, transport: Box<dyn Transport>) -> Self {
+        Self { target: target.clone(), transport, shells: vec![], traffic: Traffic::default() }
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        if self.target.connect_timeout.is_zero() { DEFAULT_CONNECT } else { self.target.connect_timeout }
+    }
+
+    fn command_timeout(&self) -> Option<Duration> {
+        (!self.target.command_timeout.is_zero()).then_some(self.target.command_timeout)
+    }
+
+    /// Becoming the user one already is needs no second shell.
+    fn effective(&self, identity: &Identity) -> Identity {
+        match (&identity.become_user, self.transport.user()) {
+            (Some(user), Some(login)) if *user == login => Identity::default(),
+            (None, _) => Identity::default(),
+            _ => identity.clone(),
+        }
+    }
+
+    /// The shell of an identity; opens it if there is none.
+    fn shell(&mut self, identity: &Identity) -> Result<usize, NodeError> {
+        let identity = self.effective(identity);
+        self.shells.retain(|(_, s)| !s.is_dead());
+        if let Some(i) = self.shells.iter().position(|(id, _)| *id == identity) {
+            return Ok(i);
+        }
+        let began = Instant::now();
+        let prompt = prompt_text();
+        let inner = shell::command(self.target.shell.as_deref());
+        let command = match &identity.become_user {
+            None => format!("exec {inner}"),
+            Some(user) => format!("exec {}", become_command(user, &identity, &prompt, &inner)?),
+        };
+        let channel = self.transport.open(&command)?;
+        let mut shell = Shell::new(channel);
+        if let (Some(user), Some(password)) = (&identity.become_user, &identity.password) {
+            let prompts: &[&str] = if identity.method == "su" { &["assword: ", "asswort: "] } else { &[&prompt] };
+            let wait = self.connect_timeout();
+            let asked = shell.await_prompt(prompts, wait).map_err(|e| self.refused(&identity, &e))?;
+            if asked.is_some() {
+                shell
+                    .send_now(format!("{}\n", password.0).as_bytes(), wait)
+                    .map_err(|e| self.refused(&identity, &e))?;
+                match shell.await_prompt(prompts, wait) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => {
+                        return Err(NodeError::Refused {
+                            message: format!("wrong {} password for becoming `{user}`", method(&identity)),
+                            help: vec![
+                                "give the right one with -K (--ask-become-pass) or `ansible_become_password`".into(),
+                            ],
+                        });
+                    }
+                    Err(e) => return Err(self.refused(&identity, &e)),
+                }
+            }
+        }
+        self.traffic.connect += began.elapsed();
+        self.shells.push((identity, shell));
+        Ok(self.shells.len() - 1)
+    }
+
+    /// Words for a shell that came to no life, or was lost.
+    fn refused(&self, identity: &Identity, error: &ShellError) -> NodeError {
+        let (why, stderr) = match error {
+            ShellError::Timeout(wait) => {
+                return NodeError::Timeout { what: self.transport.describe(), seconds: wait.as_secs() };
+            }
+            ShellError::Lost { why, stderr } => (why, stderr.as_str()),
+        };
+        if let Some(error) = self.transport.explain(stderr) {
+            return error;
+        }
+        if let Some(user) = &identity.become_user {
+            return become_trouble(user, identity, why, stderr);
+        }
+        let words = last_line(stderr).map_or_else(|| why.clone(), |line| format!("{why}: {line}"));
+        NodeError::Refused {
+            message: format!("{}: no shell: {words}", self.transport.describe()),
+            help: vec![format!("kdeploy needs {} on the node", self.target.shell.as_deref().unwrap_or("/bin/sh"))],
+        }
+    }
+
+    fn lost(&self, identity: &Identity, greeted: bool, error: ShellError) -> NodeError {
+        if !greeted {
+            return self.refused(identity, &error);
+        }
+        match error {
+            ShellError::Timeout(wait) => {
+                NodeError::Timeout { what: self.transport.describe(), seconds: wait.as_secs() }
+            }
+            ShellError::Lost { why, stderr } => self.transport.explain(&stderr).unwrap_or_else(|| {
+                let words = last_line(&stderr).map_or_else(|| why.clone(), |line| format!("{why}: {line}"));
+                NodeError::Unreachable {
+                    message: format!("lost the connection to {}: {words}", self.transport.describe()),
+                    help: vec![],
+                }
+            }),
+        }
+    }
+
+    /// One exchange with a shell, its traffic counted.
+    fn exchange(
+        &mut self,
+        at: usize,
+        wait: Option<Duration>,
+        take: &mut dyn FnMut(shell::Section) -> Result<bool, ShellError>,
+    ) -> Result<(), NodeError> {
+        let shell = &mut self.shells[at].1;
+        let (sent, received) = (shell.sent, shell.received);
+        let fresh = !shell.is_greeted();
+        let began = Instant::now();
+        let mut greeting: Option<Duration> = None;
+        let outcome = if fresh {
+            // The greeting comes first; how long it took belongs to connecting.
+            let wait = Some(self.connect_timeout());
+            let shell = &mut self.shells[at].1;
+            let hello = shell.hello(wait);
+            greeting = Some(began.elapsed());
+            hello.map(|_| ())
+        } else {
+            Ok(())
+        };
+        let shell = &mut self.shells[at].1;
+        let outcome = outcome.and_then(|()| shell.converse(wait, take));
+        self.traffic.bytes_sent += shell.sent - sent;
+        self.traffic.bytes_received += shell.received - received;
+        self.traffic.connect += greeting.unwrap_or_default();
+        if let Err(e) = outcome {
+            let greeted = shell.is_greeted();
+            let identity = self.shells[at].0.clone();
+            let error = self.lost(&identity, greeted, e);
+            self.shells.remove(at);
+            if matches!(error, NodeError::Unreachable { .. }) {
+                self.disconnect();
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn disconnect(&mut self) {
+        self.shells.clear();
+        self.transport.disconnect();
+    }
+
+    /// Actions that are requests to the shell, in one round trip. Stops at the first that fails.
+    fn act_on_node(
+        &mut self,
+        identity: &Identity,
+        first: usize,
+        actions: &[Action],
+        ended: &mut dyn FnMut(usize, &Done),
+    ) -> Result<Vec<Done>, NodeError> {
+        let at = self.shell(identity)?;
+        let wait = self.command_timeout();
+        // A blob that cannot be had ends the batch before its action; those before it are carried out.
+        let mut trouble: Option<Done> = None;
+        let shell = &mut self.shells[at].1;
+        shell.need(Library::Action);
+        shell.request('b', "[ $X -lt 16 ] || { P=$((P+1)); rm -f -- \"$D\"/[oeic][0-9]*; X=0; }", None);
+        let mut sent = 0;
+        for (offset, action) in actions.iter().enumerate() {
+            let request = match blob::of_action(action).transpose() {
+                Ok(blob) => act::request(first + offset, action, blob, shell),
+                Err(why) => Err(why),
+            };
+            match request {
+                Ok(request) => shell.request('r', &request.script, request.blob),
+                Err(why) => {
+                    let message = format!("{}: {why}", act::describe(action));
+                    trouble = Some(Done::Failed { message, output: Output { rc: 1, ..Output::default() } });
+                    break;
+                }
+            }
+            sent += 1;
+        }
+        shell.request('b', "kd_end z $P", None);
+        let before = shell.processes;
+        let mut outcomes = Outcomes::default();
+        let mut done: Vec<Done> = vec![];
+        let result = if sent > 0 {
+            self.traffic.round_trips += 1;
+            self.exchange(at, wait, &mut |section| {
+                match outcomes.take(section, |i| act::describe(&actions[i - first])) {
+                    Told::Nothing => Ok(false),
+                    Told::BatchOver => Ok(true),
+                    Told::Ended(index, outcome) => {
+                        ended(index, &outcome);
+                        let failed = matches!(outcome, Done::Failed { .. });
+                        done.push(outcome);
+                        // The rest is drained by the node; nothing more will be told but the end.
+                        let _ = failed;
+                        Ok(false)
+                    }
+                }
+            })
+        } else {
+            Ok(())
+        };
+        if let Err(error) = result {
+            // A failure that made the shell give up (a full disk in the middle of a blob) was told before.
+            if matches!(done.last(), Some(Done::Failed { .. })) {
+                return Ok(done);
+            }
+            return Err(after(error, done.len(), actions));
+        }
+        if let Some((_, shell)) = self.shells.get_mut(at) {
+            shell.processes = outcomes.processes.max(before);
+            self.traffic.processes += shell.processes - before;
+        }
+        if let (Some(trouble), false) = (trouble, matches!(done.last(), Some(Done::Failed { .. }))) {
+            ended(first + done.len(), &trouble);
+            done.push(trouble);
+        }
+        Ok(done)
+    }
+}
+
+/// Says after which action a connection was lost.
+fn after(error: NodeError, done: usize, actions: &[Action]) -> NodeError {
+    let place = match (actions.get(done), done) {
+        (Some(action), _) => format!("while it worked on {}", act::describe(action)),
+        (None, _) => "at the end of the batch".to_owned(),
+    };
+    match error {
+        NodeError::Unreachable { message, help } => {
+            NodeError::Unreachable { message: format!("{message} ({place})"), help }
+        }
+        NodeError::Timeout { what, seconds } => NodeError::Timeout { what: format!("{what} {place}"), seconds },
+        refused => refused,
+    }
+}
+
+impl Conversation for Node {
+    fn hello(&mut self, identity: &Identity) -> Result<Hello, NodeError> {
+        let at = self.shell(identity)?;
+        let wait = Some(self.connect_timeout());
+        let began = Instant::now();
+        let shell = &mut self.shells[at].1;
+        let fresh = !shell.is_greeted();
+        let (sent, received) = (shell.sent, shell.received);
+        match shell.hello(wait) {
+            Ok((hello, _)) => {
+                self.traffic.bytes_sent += shell.sent - sent;
+                self.traffic.bytes_received += shell.received - received;
+                if fresh {
+                    self.traffic.connect += began.elapsed();
+                }
+                Ok(hello)
+            }
+            Err(e) => {
+                let identity = self.shells[at].0.clone();
+                self.shells.remove(at);
+                Err(self.refused(&identity, &e))
+            }
+        }
+    }
+
+    fn ask(&mut self, identity: &Identity, queries: &[Query]) -> Result<Vec<Answer>, NodeError> {
+        let mut answers: Vec<Option<Answer>> = queries.iter().map(|_| None).collect();
+        let parts = ask::parts(queries, &mut answers);
+        if !parts.is_empty() {
+            let at = self.shell(identity)?;
+            let wait = self.command_timeout();
+            let shell = &mut self.shells[at].1;
+            shell.need(Library::Query);
+            let mut script: String = parts.iter().map(|p| p.script() + "\n").collect();
+            script += "kd_end z $P";
+            shell.request('b', &script, None);
+            let mut reader = ask::Reader::new(&parts, &shell.nonce);
+            let before = shell.processes;
+            self.traffic.round_trips += 1;
+            self.exchange(at, wait, &mut |section| Ok(reader.take(section, &mut answers)))?;
+            let shell = &mut self.shells[at].1;
+            shell.processes = reader.processes.max(before);
+            self.traffic.processes += shell.processes - before;
+        }
+        let missing = || Answer::Failed("the node gave no answer".into());
+        Ok(answers.into_iter().map(|a| a.unwrap_or_else(missing)).collect())
+    }
+
+    fn act(
+        &mut self,
+        identity: &Identity,
+        actions: &[Action],
+        ended: &mut dyn FnMut(usize, &Done),
+    ) -> Result<Vec<Done>, NodeError> {
+        let mut done: Vec<Done> = vec![];
+        while done.len() < actions.len() && !matches!(done.last(), Some(Done::Failed { .. })) {
+            let first = done.len();
+            let rest = &actions[first..];
+            let plain = rest.iter().take_while(|a| !is_special(a)).count();
+            if plain > 0 {
+                done.extend(self.act_on_node(identity, first, &rest[..plain], ended)?);
+                continue;
+            }
+            let outcome = self.act_specially(identity, &rest[0])?;
+            ended(first, &outcome);
+            done.push(outcome);
+        }
+        Ok(done)
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+}
+
+/// Actions that the control machine leads through several exchanges.
+fn is_special(action: &Action) -> bool {
+    matches!(action, Action::Unpack { .. } | Action::Reboot { .. } | Action::Sleep { .. } | Action::Reconnect)
+}
+
+impl Node {
+    fn act_specially(&mut self, _identity: &Identity, action: &Action) -> Result<Done, NodeError> {
+        match action {
+            Action::Sleep { seconds } => {
+                std::thread::sleep(Duration::try_from_secs_f64(*seconds).unwrap_or_default());
+                Ok(Done::Ok(Output::default()))
+            }
+            Action::Reconnect => {
+                self.disconnect();
+                Ok(Done::Ok(Output::default()))
+            }
+            other => Ok(Done::Failed {
+                message: format!("not supported yet: {}", act::describe(other)),
+                output: Output { rc: 1, ..Output::default() },
+            }),
+        }
+    }
+}
+
+fn last_line(text: &str) -> Option<&str> {
+    text.lines().rev().map(str::trim).find(|l| !l.is_empty())
+}
+
+fn method(identity: &Identity) -> &str {
+    if identity.method.is_empty() { "sudo" } else { &identity.method }
+}
+
+/// A prompt that nothing else prints.
+fn prompt_text() -> String {
+    static COUNTER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let n = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("[kdeploy {}-{n} wants a password]", std::process::id())
+}
+
+fn become_command(user: &str, identity: &Identity, prompt: &str, inner: &str) -> Result<String, NodeError> {
+    let flags = act::split_words(identity.flags.as_deref().unwrap_or("")).unwrap_or_default();
+    // `-n` would forbid the prompt that the password answers.
+    let flags = flags.iter().filter(|f| identity.password.is_none() || *f != "-n");
+    let flags = quote_all(flags);
+    let user = quote(user);
+    match method(identity) {
+        "sudo" => Ok(match &identity.password {
+            Some(_) => format!("sudo {flags} -H -S -p {} -u {user} -- {inner}", quote(prompt)),
+            None => format!("sudo {flags} -H -n -u {user} -- {inner}"),
+        }),
+        "su" => Ok(format!("su {flags} {user} -c {}", quote(&format!("exec {inner}")))),
+        "doas" => Ok(format!("doas {flags} -n -u {user} {inner}")),
+        other => Err(NodeError::Refused {
+            message: format!("not supported yet: become method `{other}`"),
+            help: vec!["`sudo`, `su` and `doas` are".into()],
+        }),
+    }
+}
+
+/// What sudo's, su's or doas' last words mean.
+fn become_trouble(user: &str, identity: &Identity, why: &str, stderr: &str) -> NodeError {
+    let method = method(identity);
+    let said = last_line(stderr).unwrap_or(why).to_owned();
+    let has = |words: &[&str]| words.iter().any(|w| stderr.contains(w));
+    let (message, help): (String, &str) =
+        if has(&["password is required", "a password is required", "Authentication required"]) {
+            (
+                format!("{method} needs a password for becoming `{user}`"),
+                "give it with -K (--ask-become-pass) or `ansible_become_password`",
+            )
+        } else if has(&[
+            "incorrect password",
+            "try again",
+            "Authentication failure",
+            "no password was provided",
+            "Authentication failed",
+        ]) {
+            (
+                format!("wrong {method} password for becoming `{user}`"),
+                "give the right one with -K (--ask-become-pass) or `ansible_become_password`",
+            )
+        } else if has(&["not in the sudoers", "not allowed to", "is not allowed", "Operation not permitted"]) {
+            (
+                format!("{method} does not let this user become `{user}`: {said}"),
+                "allow it in the node's sudoers, or log in as another user",
+            )
+        } else if has(&["unknown user", "does not exist", "No passwd entry"]) {
+            (
+                format!("there is no user `{user}` on the node to become"),
+                "create the user first, or set another `become_user`",
+            )
+        } else if has(&["not found", "No such file"]) {
+            (format!("the node has no `{method}`: {said}"), "install it, or set another `become_method`")
+        } else if has(&["must have a tty"]) {
+            (format!("{method} wants a terminal: {said}"), "remove `requiretty` from the node's sudoers")
+        } else {
+            (format!("{method} did not start a shell as `{user}`: {said}"), "try the same command on the node by hand")
+        };
+    NodeError::Refused { message, help: vec![help.to_owned()] }
+}

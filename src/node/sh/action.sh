@@ -1,0 +1,65 @@
+# Actions: `kd_a INDEX; step && step …; kd_z`. A step that fails has set M, what could not be done. T: the temporary file.
+U=$(umask) W= Y=
+case $(mv --version 2>/dev/null) in *coreutils*) W=1; y=$(sync --version 2>/dev/null); y=${y%%
+*}; y=${y##* }; case $y in 8.2[4-9]*|8.3*|9*|[1-9][0-9].*) Y=1 ;; esac ;; esac
+P=$((P+3))
+kd_a(){ A=$1 T= M= R=0 X=$((X+1)); O=$D/o$X E=$D/e$X; true >"$O" 2>"$E"; }
+kd_z(){ z=$?
+  if [ $z != 0 ]; then F=1; [ "$T" ] && rm -rf -- "$T"; fi; T=
+  if [ -s "$O" ] || [ -s "$E" ]; then P=$((P+1)); cat "$O" "$D/mo" "$E" "$D/me"; fi
+  [ $z = 0 ] || { printf '%s' "$M"; kd_end m; }
+  kd_end a $A $z $R; }
+kd_c(){ M=$1; shift; P=$((P+1)); LC_ALL=C "$@" >>"$O" 2>>"$E" 3<&-; }
+kd_no(){ M=$1; return 1; }
+# The blob goes to the new private file T. A writer that stops half-way leaves the stream at an unknown place: L.
+kd_new(){ M="cannot make a temporary file"; umask 077; set -C; true 2>>"$E" >"$T"; r=$?; set +C; umask "$U"; [ $r = 0 ] || T=; return $r; }
+kd_recv(){ kd_new && kd_blob "$T"; }
+kd_blob(){ [ "$B" = 0 ] && return 0
+  M="cannot write"; P=$((P+1)); n=$B; B=0
+  $K$n <&3 2>>"$E" >>"$1" || { L=1; return 1; }
+  y=; IFS= read -r y <&3; [ "$y" = "$H" ] || exit 1; }
+# PATH MODE USER GROUP: gives T its owner and mode; what is not given is the replaced file's.
+kd_attr(){ p=$1 m=$2 u=$3 g=$4 o=
+  if [ -f "$p" ] && { [ -z "$m" ] || [ -z "$u" ] || [ -z "$g" ]; }; then
+    P=$((P+1)); set -- $(LC_ALL=C stat -L -c '%a %u %g' -- "$p" 2>>"$E")
+    m=${m:-$1}
+    [ "$u" ] || [ "$2" = "$I" ] || o=$2
+    [ "$g" ] || [ "$3" = "$J" ] || o=$o:$3
+    [ "$o" ] && { P=$((P+1)); LC_ALL=C chown -- "$o" "$T" 2>/dev/null; }
+  fi
+  if [ "$u$g" ]; then kd_c "cannot set the owner" chown -- "$u${g:+:$g}" "$T" || return 1; fi
+  kd_c "cannot set the mode" chmod -- "${m:-=rw}" "$T" || return 1
+  [ -e /sys/fs/selinux/enforce ] && [ -e "$p" ] && { P=$((P+1)); chcon --reference="$p" -- "$T" 2>/dev/null; }
+  return 0; }
+kd_backup(){ [ -e "$1" ] || return 0; kd_c "cannot back up" cp -p -- "$1" "$2"; }
+kd_put(){ if [ -d "$1" ] && [ ! -L "$1" ]; then kd_no "cannot replace: it is a directory"; return 1; fi
+  [ "$Y" ] && [ -f "$T" ] && [ ! -L "$T" ] && { kd_c "cannot flush to disk" sync -- "$T" || return 1; }
+  kd_move "$T" "$1" && T=; }
+kd_move(){ if [ "$W" ]; then kd_c "cannot rename" mv -fT -- "$1" "$2"
+  else [ -L "$2" ] && [ -d "$2" ] && rm -f -- "$2"; kd_c "cannot rename" mv -f -- "$1" "$2"; fi; }
+kd_copy(){ M="cannot copy"; [ -f "$1" ] || { kd_no "cannot copy: no such file on the node"; return 1; }; kd_new || return 1; P=$((P+1)); LC_ALL=C cat -- "$1" 2>>"$E" >>"$T"; }
+kd_mkdir(){ p=$1 m=$2 u=$3 g=$4; [ -d "$p" ] || {
+    if [ "$u$g" ]; then kd_c "cannot make the directory" mkdir -m 700 -- "$p"; elif [ "$m" ]; then kd_c "cannot make the directory" mkdir -m "$m" -- "$p"
+    else kd_c "cannot make the directory" mkdir -- "$p"; fi || return 1
+    [ -z "$u$g" ] && return 0; [ "$m" ] || m==rwx; }
+  if [ "$u$g" ]; then kd_c "cannot set the owner" chown -- "$u${g:+:$g}" "$p" || return 1; fi
+  if [ "$m" ]; then kd_c "cannot set the mode" chmod -- "$m" "$p"; fi; }
+kd_symlink(){ if [ ! -e "$1" ] && [ ! -L "$1" ]; then T=; kd_c "cannot make the link" ln -s -- "$2" "$1"
+  else kd_c "cannot make the link" ln -s -- "$2" "$T" && kd_put "$1"; fi; }
+kd_hardlink(){ if [ ! -e "$1" ] && [ ! -L "$1" ]; then T=; kd_c "cannot make the link" ln -- "$2" "$1"
+  else kd_c "cannot make the link" ln -- "$2" "$T" && { Y= ; kd_put "$1"; }; fi; }
+kd_chmod(){ [ "$1" = n ] && [ -L "$3" ] && return 0; kd_c "cannot set the mode" chmod -- "$2" "$3"; }
+kd_touch(){ p=$1 a=$2 m=$3; if [ -z "$a$m" ]; then [ -e "$p" ] || kd_c "cannot make the file" touch -- "$p"; return; fi
+  if [ "$a" = now ] && [ "$m" = now ]; then kd_c "cannot set the times" touch -- "$p"; return; fi
+  [ -e "$p" ] || kd_c "cannot make the file" touch -- "$p" || return 1
+  case $a in '') ;; now) kd_c "cannot set the times" touch -a -- "$p" ;; *) kd_c "cannot set the times" touch -a -d "$a" -- "$p" ;; esac || return 1
+  case $m in '') ;; now) kd_c "cannot set the times" touch -m -- "$p" ;; *) kd_c "cannot set the times" touch -m -d "$m" -- "$p" ;; esac; }
+kd_systemctl(){ u=$1; shift
+  command -v systemctl >/dev/null 2>&1 || { kd_no "cannot manage units: the node has no \`systemctl\`"; return 1; }
+  if [ "$u" ] && [ -z "$XDG_RUNTIME_DIR" ]; then export XDG_RUNTIME_DIR=/run/user/$I; fi
+  kd_c "failed" systemctl $u "$@"; R=$?; return $R; }
+# INDEX-independent end of a program: RC, exit codes that are success (empty: all).
+kd_rc(){ R=$1 M="exited with $1"
+  if [ -e "$D/c$X" ]; then kd_no "cannot change to the directory"; return 1; fi
+  [ -z "$2" ] && return 0; case " $2 " in *" $1 "*) return 0 ;; esac; return 1; }
+kd_cd(){ cd -- "$1" || { true >"$D/c$X"; exit 1; }; }

@@ -1,0 +1,3 @@
+//! The conversation with real shells on this machine.
+
+mod local;
