@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use memchr::memmem;
 
-use super::channel::{Channel, ChannelError, Inbox};
 use super::Hello;
+use super::channel::{Channel, ChannelError, Inbox};
 
 /// The first program on the node: chooses how to read exactly N bytes from a pipe by trying it (GNU `head -c` does,
 /// busybox's reads ahead), then evaluates N bytes. One line, no single quote, no `!`: any login shell passes it on.
