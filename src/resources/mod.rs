@@ -8,8 +8,11 @@ mod args;
 mod assert;
 mod async_status;
 mod command;
+pub mod common;
+mod copy;
 mod debug;
 mod fail;
+mod file;
 mod getent;
 mod group;
 mod kit;
@@ -21,6 +24,7 @@ mod service;
 mod set_fact;
 mod set_stats;
 mod setup;
+mod stat;
 mod systemd;
 mod user;
 
@@ -44,6 +48,7 @@ mod user;
 // u
 // w
 // y
+mod template;
 
 pub use args::{ANY, ArgSpec, Args, Kind, ModeSpec, find as find_arg, text_of, truth, unknown_argument};
 pub use kit::timed;

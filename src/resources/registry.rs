@@ -14,11 +14,13 @@ static TYPES: &[&ResourceType] = &[
     // b
     // c
     &super::command::TYPE,
+    &super::copy::TYPE,
     // d
     &super::debug::TYPE,
     // e
     // f
     &super::fail::TYPE,
+    &super::file::TYPE,
     // g
     &super::setup::GATHER_FACTS,
     &super::getent::TYPE,
@@ -41,8 +43,10 @@ static TYPES: &[&ResourceType] = &[
     &super::set_stats::TYPE,
     &super::setup::TYPE,
     &super::command::SHELL,
+    &super::stat::TYPE,
     &super::systemd::TYPE,
     // t
+    &super::template::TYPE,
     // u
     &super::user::TYPE,
     // w

@@ -41,6 +41,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    pub const ALL: [Self; 6] = [Self::Md5, Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
+
     /// By Ansible's name (`sha256`).
     pub fn by_name(name: &str) -> Option<Self> {
         Some(match name {

@@ -57,6 +57,21 @@ impl World {
         }
         let map = Arc::make_mut(&mut self.predicted);
         for effect in effects {
+            match (&effect.query, &effect.answer) {
+                // Digests follow from the content; those of an earlier content hold no longer.
+                (Query::Content { path }, _) => {
+                    for algorithm in Algorithm::ALL {
+                        map.remove(&Query::Digest { path: path.clone(), algorithm });
+                    }
+                }
+                // What earlier steps made below goes with the path.
+                (Query::Stat { path, .. }, Ok(Answer::Stat(None))) => {
+                    map.retain(|query, _| file_path(query).is_none_or(|p| below(p, path).is_none()));
+                }
+                _ => {}
+            }
+        }
+        for effect in effects {
             map.insert(effect.query.clone(), effect.answer.clone());
         }
     }
@@ -80,6 +95,48 @@ impl World {
 
     /// The answer as far as it is known: predicted before observed, derived where one answer implies another.
     fn answer(&self, query: &Query) -> Option<Result<Answer, Unknown>> {
+        let answer = self.single_answer(query)?;
+        match (query, answer) {
+            (Query::Tree { path, max_depth }, Ok(Answer::Tree(tree))) => {
+                Some(self.tree_as_predicted(path, *max_depth, tree))
+            }
+            (_, answer) => Some(answer),
+        }
+    }
+
+    /// A directory's entries with the stats over them that are predicted of single paths below it.
+    fn tree_as_predicted(
+        &self,
+        path: &str,
+        max_depth: Option<u32>,
+        tree: Arc<Vec<TreeEntry>>,
+    ) -> Result<Answer, Unknown> {
+        let mut entries: Option<std::collections::BTreeMap<String, TreeEntry>> = None;
+        let mut changes: Vec<(&str, &Result<Answer, Unknown>)> = self
+            .predicted
+            .iter()
+            .filter_map(|(query, answer)| match query {
+                Query::Stat { path: p, follow: false } => below(p, path).map(|relative| (relative, answer)),
+                _ => None,
+            })
+            .filter(|(relative, _)| max_depth.is_none_or(|d| relative.matches('/').count() < d as usize))
+            .collect();
+        changes.sort_by_key(|(relative, _)| *relative);
+        for (relative, answer) in changes {
+            let map =
+                entries.get_or_insert_with(|| tree.iter().map(|entry| (entry.path.clone(), entry.clone())).collect());
+            match answer {
+                Ok(Answer::Stat(Some(stat))) => {
+                    map.insert(relative.to_owned(), TreeEntry { path: relative.to_owned(), stat: stat.clone() });
+                }
+                Ok(_) => map.retain(|p, _| p != relative && below(p, relative).is_none()),
+                Err(unknown) => return Err(unknown.clone()),
+            }
+        }
+        Ok(Answer::Tree(entries.map_or(tree, |map| Arc::new(map.into_values().collect()))))
+    }
+
+    fn single_answer(&self, query: &Query) -> Option<Result<Answer, Unknown>> {
         if let Some(answer) = self.predicted.get(query) {
             return Some(answer.clone());
         }
@@ -158,6 +215,21 @@ impl World {
         }
         None
     }
+}
+
+/// The path a query about a file asks of.
+fn file_path(query: &Query) -> Option<&str> {
+    match query {
+        Query::Stat { path, .. } | Query::Digest { path, .. } | Query::Content { path } | Query::Tree { path, .. } => {
+            Some(path)
+        }
+        _ => None,
+    }
+}
+
+/// The path relative to a directory it lies below.
+fn below<'p>(path: &'p str, dir: &str) -> Option<&'p str> {
+    path.strip_prefix(dir.trim_end_matches('/'))?.strip_prefix('/').filter(|rest| !rest.is_empty())
 }
 
 /// The answer that says nothing is at a path.

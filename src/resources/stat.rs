@@ -1,0 +1,273 @@
+//! `stat`: facts of a file. The manual is doc/stat.md.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use super::common::attributes::{UNKNOWN_ID, UNKNOWN_SIZE, octal, unknown};
+use super::common::paths;
+use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::world::{Algorithm, Answer, FileKind, Query, Stat, Stop, View};
+
+static ARGS: &[ArgSpec] = &[
+    ArgSpec::new("path", Kind::Path, "the file that is looked at").required().aliases(&["dest", "name"]),
+    ArgSpec::new("follow", Kind::Bool, "look at what a link points to").default("no"),
+    ArgSpec::new("get_checksum", Kind::Bool, "compute a digest of a regular file").default("yes"),
+    ArgSpec::new("checksum_algorithm", Kind::Str, "which digest")
+        .default("sha1")
+        .choices(&["md5", "sha1", "sha224", "sha256", "sha384", "sha512"])
+        .aliases(&["checksum", "checksum_algo"]),
+    ArgSpec::new("get_mime", Kind::Bool, "ask `file` for type and character set").default("yes").aliases(&[
+        "mime",
+        "mime_type",
+        "mime-type",
+    ]),
+    ArgSpec::new("get_attributes", Kind::Bool, "ask `lsattr` for the attributes")
+        .default("yes")
+        .aliases(&["attr", "attributes"]),
+    ArgSpec::new("get_selinux_context", Kind::Bool, "accepted; not reported").default("no"),
+];
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "stat",
+    qualified: &["ansible.builtin.stat"],
+    doc: include_str!("doc/stat.md"),
+    args: ARGS,
+    free_form: None,
+    build,
+};
+
+struct StatOf {
+    /// As written.
+    shown: String,
+    path: String,
+    follow: bool,
+    algorithm: Option<Algorithm>,
+    mime: bool,
+    attributes: bool,
+    user: String,
+}
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let shown = paths::need(&args, "path", setting)?;
+    let algorithm = Algorithm::by_name(&args.need("checksum_algorithm")?);
+    Ok(Arc::new(StatOf {
+        path: paths::clean(&shown),
+        shown,
+        follow: args.flag("follow")?,
+        algorithm: if args.flag("get_checksum")? { algorithm } else { None },
+        mime: args.flag("get_mime")?,
+        attributes: args.flag("get_attributes")?,
+        user: setting.user.clone(),
+    }))
+}
+
+impl StatOf {
+    fn mime_query(&self) -> Query {
+        let mut argv = vec!["file", "--mime-type", "--mime-encoding"];
+        if self.follow {
+            argv.push("-L");
+        }
+        argv.extend(["--", self.path.as_str()]);
+        Query::Read { argv: argv.into_iter().map(str::to_owned).collect() }
+    }
+
+    fn attributes_query(&self) -> Query {
+        Query::Read { argv: ["lsattr", "-vd", "--", &self.path].map(str::to_owned).to_vec() }
+    }
+
+    /// What a program says of the file; nothing where the file is only predicted or the program is missing.
+    fn read(&self, view: &View, query: Query, stat: &Stat) -> Result<Option<String>, Stop> {
+        if stat.mtime.is_nan() {
+            return Ok(None);
+        }
+        match view.ask(query) {
+            Ok(Answer::Output(output)) if output.rc == 0 => {
+                Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+            }
+            Err(Stop::Needs) => Err(Stop::Needs),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Resource for StatOf {
+    fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
+        let query = Query::Stat { path: self.path.clone(), follow: self.follow };
+        let first = view.knows(&query);
+        view.want([query]);
+        if let Some(algorithm) = self.algorithm {
+            view.want([Query::Digest { path: self.path.clone(), algorithm }]);
+        }
+        if !first {
+            // One batch for all that may be reported; what the file turns out not to have is not looked at.
+            if self.mime {
+                view.want([self.mime_query()]);
+            }
+            if self.attributes {
+                view.want([self.attributes_query()]);
+            }
+        }
+        if !matches!(self.user.as_str(), "root" | "") {
+            view.want([Query::Account { name: self.user.clone() }]);
+        }
+        let Some(stat) = view.stat(&self.path, self.follow)? else {
+            let absent = Value::from_iter([("exists", Value::from(false))]);
+            return Ok(Verdict::Unchanged(TaskResult::unchanged().with("stat", absent)));
+        };
+        let mut out: Vec<(&str, Value)> = vec![];
+        let number = |n: f64| if n.is_nan() { unknown() } else { Value::from(n) };
+        let id = |n: u32| if n == UNKNOWN_ID { unknown() } else { Value::from(n) };
+        let predicted = stat.mtime.is_nan();
+        let inode = |n: u64| if predicted { unknown() } else { Value::from(n) };
+        let bit = |mask: u32| Value::from(stat.mode & mask != 0);
+        let is = |kind: FileKind| Value::from(stat.kind == kind);
+        out.extend([
+            ("exists", Value::from(true)),
+            ("path", Value::from(self.shown.as_str())),
+            ("mode", Value::from(octal(stat.mode))),
+            ("isdir", is(FileKind::Directory)),
+            ("ischr", is(FileKind::CharDevice)),
+            ("isblk", is(FileKind::BlockDevice)),
+            ("isreg", is(FileKind::File)),
+            ("isfifo", is(FileKind::Fifo)),
+            ("islnk", is(FileKind::Link)),
+            ("issock", is(FileKind::Socket)),
+            ("uid", id(stat.uid)),
+            ("gid", id(stat.gid)),
+            ("size", if stat.size == UNKNOWN_SIZE { unknown() } else { Value::from(stat.size) }),
+            ("inode", inode(stat.inode)),
+            ("dev", inode(stat.device)),
+            ("nlink", Value::from(stat.links)),
+            ("atime", number(stat.atime)),
+            ("mtime", number(stat.mtime)),
+            ("ctime", number(stat.ctime)),
+            ("wusr", bit(0o200)),
+            ("rusr", bit(0o400)),
+            ("xusr", bit(0o100)),
+            ("wgrp", bit(0o020)),
+            ("rgrp", bit(0o040)),
+            ("xgrp", bit(0o010)),
+            ("woth", bit(0o002)),
+            ("roth", bit(0o004)),
+            ("xoth", bit(0o001)),
+            ("isuid", bit(0o4000)),
+            ("isgid", bit(0o2000)),
+        ]);
+        let access = self.access(view, &stat)?;
+        out.extend([("readable", access(4)), ("writeable", access(2)), ("executable", access(1))]);
+        if !stat.owner.is_empty() {
+            out.push(("pw_name", Value::from(stat.owner.as_str())));
+        }
+        if !stat.group.is_empty() {
+            out.push(("gr_name", Value::from(stat.group.as_str())));
+        }
+        if stat.kind == FileKind::Link {
+            out.push(("lnk_target", stat.target.as_deref().map_or(Value::from(()), Value::from)));
+            out.push(("lnk_source", stat.real.as_deref().map_or(Value::from(()), Value::from)));
+        }
+        if let (Some(algorithm), FileKind::File) = (self.algorithm, stat.kind) {
+            match view.digest(&self.path, algorithm) {
+                Ok(Some(hex)) => out.push(("checksum", Value::from(hex))),
+                Ok(None) => {}
+                Err(Stop::Unknown(cause)) => out.push(("checksum", cause.into_value())),
+                // Unreadable for this user: Ansible leaves the key out.
+                Err(Stop::Failed(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        if self.mime {
+            let text = self.read(view, self.mime_query(), &stat)?;
+            let (mime, charset) = text.as_deref().and_then(|t| mime_of(t, &self.path)).unwrap_or_else(|| guess(&stat));
+            out.extend([("mimetype", Value::from(mime)), ("charset", Value::from(charset))]);
+        }
+        if self.attributes {
+            let text = self.read(view, self.attributes_query(), &stat)?.unwrap_or_default();
+            let mut words = text.split_whitespace();
+            let (version, flags) = match (words.next(), words.next()) {
+                (Some(version), Some(flags)) => (Value::from(version), flags.replace('-', "")),
+                _ => (Value::from(()), String::new()),
+            };
+            let names: Vec<Value> = flags.chars().filter_map(attribute_name).map(Value::from).collect();
+            out.extend([("version", version), ("attributes", Value::from(names)), ("attr_flags", Value::from(flags))]);
+        }
+        let stat = out.into_iter().collect::<Value>();
+        Ok(Verdict::Unchanged(TaskResult::unchanged().with("stat", stat)))
+    }
+}
+
+impl StatOf {
+    /// What the task's user may do with the file, by owner, groups and mode. Root may read and write all.
+    fn access(&self, view: &View, stat: &Stat) -> Result<impl Fn(u32) -> Value, Stop> {
+        let account = match self.user.as_str() {
+            "root" | "" => None,
+            name => match view.account(name) {
+                Ok(account) => Some(account),
+                Err(Stop::Needs) => return Err(Stop::Needs),
+                Err(_) => Some(None),
+            },
+        };
+        let mode = if stat.kind == FileKind::Link { 0o777 } else { stat.mode };
+        let any_execute = mode & 0o111 != 0 || stat.kind == FileKind::Directory;
+        let class = match account {
+            None => None,
+            Some(None) => Some(mode & 7),
+            Some(Some(a)) if a.uid == stat.uid => Some((mode >> 6) & 7),
+            Some(Some(a)) if a.gid == stat.gid || a.groups.contains(&stat.group) => Some((mode >> 3) & 7),
+            Some(Some(_)) => Some(mode & 7),
+        };
+        Ok(move |bit: u32| match class {
+            None => Value::from(bit != 1 || any_execute),
+            Some(bits) => Value::from(bits & bit != 0),
+        })
+    }
+}
+
+/// `path: text/plain; charset=us-ascii`.
+fn mime_of(text: &str, path: &str) -> Option<(String, String)> {
+    let rest = text.strip_prefix(path)?.trim_start().strip_prefix(':')?;
+    let (mime, charset) = rest.trim().split_once(';')?;
+    Some((mime.trim().to_owned(), charset.trim().strip_prefix("charset=")?.to_owned()))
+}
+
+/// Without `file` on the node only what the kind tells.
+fn guess(stat: &Stat) -> (String, String) {
+    let (mime, charset) = match stat.kind {
+        FileKind::Directory => ("inode/directory", "binary"),
+        FileKind::Link => ("inode/symlink", "binary"),
+        FileKind::CharDevice => ("inode/chardevice", "binary"),
+        FileKind::BlockDevice => ("inode/blockdevice", "binary"),
+        FileKind::Fifo => ("inode/fifo", "binary"),
+        FileKind::Socket => ("inode/socket", "binary"),
+        FileKind::File if stat.size == 0 => ("inode/x-empty", "binary"),
+        FileKind::File => ("unknown", "unknown"),
+    };
+    (mime.to_owned(), charset.to_owned())
+}
+
+/// Ansible's name of an `lsattr` flag.
+fn attribute_name(flag: char) -> Option<&'static str> {
+    Some(match flag {
+        'A' => "noatime",
+        'a' => "append",
+        'c' => "compressed",
+        'C' => "nocow",
+        'd' => "nodump",
+        'D' => "dirsync",
+        'e' => "extents",
+        'E' => "encrypted",
+        'h' => "blocksize",
+        'i' => "immutable",
+        'I' => "indexed",
+        'j' => "journalled",
+        'N' => "inline",
+        's' => "zero",
+        'S' => "synchronous",
+        't' => "notail",
+        'T' => "blockroot",
+        'u' => "undelete",
+        'X' => "compressedraw",
+        'Z' => "compresseddirty",
+        _ => return None,
+    })
+}
