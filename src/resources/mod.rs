@@ -15,6 +15,7 @@ mod fail;
 mod file;
 mod getent;
 mod group;
+mod include_vars;
 mod kit;
 mod pause;
 mod ping;
@@ -27,6 +28,7 @@ mod setup;
 mod stat;
 mod systemd;
 mod user;
+mod validate_argument_spec;
 
 // One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
 // a
@@ -53,6 +55,7 @@ mod template;
 pub use args::{ANY, ArgSpec, Args, Kind, ModeSpec, find as find_arg, text_of, truth, unknown_argument};
 pub use kit::timed;
 pub use set_fact::is_variable_name;
+pub use validate_argument_spec::{check as check_arguments, defaults as argument_defaults};
 
 use std::sync::Arc;
 
@@ -206,6 +209,8 @@ pub struct Setting<'a> {
     pub condition: &'a dyn Fn(&Value) -> Result<bool, Stop>,
     /// `-v` count, for `debug: verbosity`.
     pub verbosity: u8,
+    /// Opens a vaulted text (`$ANSIBLE_VAULT;…`) of the control machine with the run's vault secrets.
+    pub decrypt: &'a dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>,
     /// Asks the control machine to fetch a small text (a sums file).
     pub fetch: &'a dyn Fn(&crate::node::Download) -> Result<Vec<u8>, Problem>,
 }

@@ -28,6 +28,7 @@ static TYPES: &[&ResourceType] = &[
     &super::add_host::GROUP_BY,
     // h
     // i
+    &super::include_vars::TYPE,
     // k
     // l
     // m
@@ -49,6 +50,8 @@ static TYPES: &[&ResourceType] = &[
     &super::template::TYPE,
     // u
     &super::user::TYPE,
+    // v
+    &super::validate_argument_spec::TYPE,
     // w
     &super::pause::WAIT_FOR_CONNECTION,
     // y
