@@ -2,7 +2,21 @@
 //!
 //! Stands in *load*: reads playbook and role files into this model, checks every keyword, module and argument name,
 //! and expands static imports. Values stay templates ([`crate::yaml::Node`]) until plan/ evaluates them.
+//!
+//! `loader` is the way in; `plays`, `roles`, `items` and `task` lower files into `model`, with `keywords`, `freeform`,
+//! `arguments` and `modules` as their tables.
 
+mod arguments;
+pub mod freeform;
+mod items;
+mod keywords;
+mod loader;
 mod model;
+mod modules;
+mod plays;
+mod roles;
+mod task;
 
+pub use items::{candidates, find_included};
+pub use loader::{FileCall, Loaded, Loader, LoaderSettings, Read, Resolve, RoleCall, StaticVars};
 pub use model::*;

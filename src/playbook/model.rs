@@ -75,8 +75,11 @@ pub struct Play {
     pub handlers: Vec<Item>,
     /// Variables of `import_playbook: … vars:`, weaker than the play's own.
     pub import_vars: Vec<(String, Node)>,
-    /// `when` and `tags` of the import_playbook statements it came through.
+    /// `when` and `tags` of the import_playbook statements it came through, outermost first.
     pub import_keywords: Vec<Keywords>,
+    /// Roles that `import_role` statements of the play pull in, in the file's order: they exist for the whole play (their
+    /// handlers, and their variables where [`RoleUse::public`]).
+    pub imported_roles: Vec<Arc<RoleUse>>,
     /// The playbook file the play stands in.
     pub playbook: PathBuf,
     pub span: Span,
@@ -88,6 +91,10 @@ pub enum Item {
     Block(Arc<Block>),
 }
 
+/// A block. What an import pulled in stands in one too: of [`BlockOrigin::ImportTasks`] the keywords are the statement's and
+/// `role` is `None` (the tasks belong to the role around); of [`BlockOrigin::ImportRole`] `role` is the imported role and
+/// `block` holds its dependencies as [`BlockOrigin::Role`] blocks, then its tasks. `handlers` lists may hold
+/// ImportTasks blocks (never written ones): see [`super::flat_handlers`].
 #[derive(Debug, Clone)]
 pub struct Block {
     pub keywords: Keywords,
@@ -115,6 +122,15 @@ pub struct Task {
     pub keywords: Keywords,
     pub action: Action,
     pub args: TaskArgs,
+    /// The module's or statement's name as written (`ansible.builtin.include_tasks`).
+    pub written: String,
+    /// `apply:` of include_tasks and include_role.
+    pub apply: Option<Box<Keywords>>,
+    /// Not written by anyone: the check of a role's arguments.
+    pub implicit: bool,
+    pub is_handler: bool,
+    /// What a name in [`Action::Unknown`] is, if a `library/` or `action_plugins/` folder explains it.
+    pub custom: Option<CustomModule>,
     pub register: Option<Node>,
     pub loop_: Option<Loop>,
     pub loop_control: LoopControl,
@@ -133,6 +149,21 @@ pub struct Task {
     pub span: Span,
 }
 
+/// A module that lies beside the playbook or in a role.
+#[derive(Debug, Clone)]
+pub struct CustomModule {
+    pub path: PathBuf,
+    pub kind: CustomKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CustomKind {
+    PythonModule,
+    ActionPlugin,
+    /// Any executable that takes Ansible's JSON argument file.
+    Executable,
+}
+
 /// What a task does.
 #[derive(Debug, Clone)]
 pub enum Action {
@@ -142,8 +173,10 @@ pub enum Action {
         name: String,
         written: String,
     },
-    /// `include_tasks`, `include` and, when the file name is known only at run time, `import_tasks`.
+    /// `include_tasks`; its arguments are always `Named` with `file`.
     IncludeTasks,
+    /// `include_role`; its arguments are always `Named` with `name`, and as given `tasks_from`, `vars_from`,
+    /// `defaults_from`, `handlers_from`, `public`, `allow_duplicates`, `rolespec_validate`.
     IncludeRole,
     /// `meta: WHAT`.
     Meta(Node),
@@ -158,7 +191,8 @@ pub enum Action {
 pub enum TaskArgs {
     /// Name, value; from `module:` mapping, `args:`, and `key=value` text. The engine renders each.
     Named(Vec<(Node, Node)>),
-    /// `module: "{{ mapping }}"`, with what `args:` adds.
+    /// `module: "{{ mapping }}"` or `args: "{{ mapping }}"`, with the arguments given by name, which win. An entry named
+    /// `_raw_params` is a free-form text.
     Template(Node, Vec<(Node, Node)>),
     /// Free-form text (`command: ls -l creates=…` with the special `key=value`s already split off into the list).
     Free(Node, Vec<(Node, Node)>),
@@ -183,9 +217,28 @@ pub struct LoopControl {
 }
 
 /// A role in use: the role, and how this play, dependency, include or import calls it.
-#[derive(Debug)]
+///
+/// The tasks of a role refer to its use by [`Task::role`]; that copy has the same [`RoleUse::id`], but no tasks, handlers
+/// and dependencies of its own (it would hold itself otherwise).
+#[derive(Debug, Clone)]
 pub struct RoleUse {
+    /// Unique per use; equal in the copies of one use.
+    pub id: u64,
+    /// Equal for uses that count as one and the same: it runs once per play and host unless [`RoleUse::allow_duplicates`].
+    pub identity: Arc<str>,
     pub role: Arc<Role>,
+    /// meta/main.yml's word; of include_role and import_role the statement's (by default true).
+    pub allow_duplicates: bool,
+    /// By include_role or import_role, not an entry of the play or a dependency.
+    pub from_include: bool,
+    /// Its defaults and vars are seen by the rest of the play (false: only by itself).
+    pub public: bool,
+    /// The folder of the playbook that uses it.
+    pub playbook_dir: PathBuf,
+    /// `tasks_from` (else `main`): the entry point.
+    pub entry_point: String,
+    /// The uses from the play's entry down to this one's parent (without tasks and dependencies): the dependency chain.
+    pub ancestors: Vec<Arc<RoleUse>>,
     /// when, tags, become, `vars:` … of the entry. `params` are the entry's inline variables.
     pub keywords: Keywords,
     pub params: Vec<(String, Node)>,

@@ -1,0 +1,245 @@
+//! Names of modules: kdeploy's own, Ansible's that it knows by name only, and those of `library/` folders.
+
+use std::path::{Path, PathBuf};
+
+use crate::problem::Problem;
+use crate::resources::ResourceType;
+use crate::source::{Span, display_path};
+
+use super::loader::{Around, Session};
+use super::model::{CustomKind, CustomModule, Task};
+
+/// Statements that are no modules.
+const STATEMENTS: &[&str] =
+    &["include_tasks", "include_role", "import_tasks", "import_role", "meta", "include", "import_playbook"];
+
+/// What `meta` can do.
+pub(super) const META: &[&str] = &[
+    "flush_handlers",
+    "refresh_inventory",
+    "noop",
+    "clear_facts",
+    "clear_host_errors",
+    "end_play",
+    "end_host",
+    "end_batch",
+    "end_role",
+    "reset_connection",
+];
+
+/// Lookups that `with_NAME` may name.
+pub(super) const LOOKUPS: &[&str] = &[
+    "config",
+    "csvfile",
+    "dict",
+    "env",
+    "file",
+    "fileglob",
+    "filetree",
+    "first_found",
+    "flattened",
+    "indexed_items",
+    "ini",
+    "inventory_hostnames",
+    "items",
+    "lines",
+    "list",
+    "nested",
+    "cartesian",
+    "password",
+    "pipe",
+    "random_choice",
+    "sequence",
+    "subelements",
+    "template",
+    "together",
+    "unvault",
+    "url",
+    "varnames",
+    "vars",
+];
+
+/// Modules of ansible-core and of the collections its packages bring, by the short names people write. A task with one of
+/// these that kdeploy does not have is loaded, and stops the run only where it would run.
+const ANSIBLES: &[&str] = &[
+    "acl", "add_host", "alternatives", "apache2_module", "apk", "apt", "apt_key", "apt_repository", "apt_rpm", "archive",
+    "assemble", "assert", "async_status", "at", "authorized_key", "blockinfile", "bower", "bzr", "capabilities",
+    "command", "composer", "copy", "cpanm", "cron", "cronvar", "crypttab", "deb822_repository", "debconf", "debug",
+    "dconf", "dnf", "dnf5", "docker_compose_v2", "docker_container", "docker_image", "docker_network",
+    "docker_volume", "dpkg_divert", "dpkg_selections", "expect", "fail", "fetch", "file", "filesystem", "find",
+    "firewalld", "flatpak", "gather_facts", "gem", "get_url", "getent", "git", "git_config", "github_release", "group",
+    "group_by", "helm", "helm_info", "helm_plugin", "helm_repository", "helm_template", "homebrew", "hostname",
+    "htpasswd", "include_vars", "ini_file", "interfaces_file", "ipify_facts", "iptables", "iptables_state", "iso_extract",
+    "java_cert", "java_keystore", "k8s", "k8s_cluster_info", "k8s_cp", "k8s_drain", "k8s_exec", "k8s_info",
+    "k8s_json_patch", "k8s_log", "k8s_rollback", "k8s_scale", "k8s_service", "k8s_taint", "kernel_blacklist",
+    "known_hosts", "kubectl", "lineinfile", "listen_ports_facts", "locale_gen", "logrotate", "lvg", "lvol", "mail",
+    "make", "modprobe", "mount", "mount_facts", "mysql_db", "mysql_user", "nmcli", "npm", "nsupdate", "open_iscsi",
+    "openssh_keypair", "openssl_certificate", "openssl_csr", "openssl_dhparam", "openssl_pkcs12", "openssl_privatekey",
+    "opkg", "osx_defaults", "package", "package_facts", "pacman", "pam_limits", "pamd", "parted", "patch", "pause",
+    "pids", "ping", "pip", "pip_package_info", "portage", "postgresql_db", "postgresql_user", "profile_tuned", "raw",
+    "read_csv", "reboot", "redhat_subscription", "replace", "rhsm_release", "rhsm_repository", "rpm_key",
+    "runit", "script", "seboolean", "sefcontext", "selinux", "selinux_permissive", "selogin", "seport", "service",
+    "service_facts", "set_fact", "set_stats", "setup", "shell", "slack", "slurp", "snap", "snap_alias", "ssh_config",
+    "stat", "subversion", "sudoers", "supervisorctl", "synchronize", "sysctl", "systemd", "systemd_service", "sysvinit",
+    "tempfile", "template", "timezone", "ufw", "unarchive", "uri", "user", "validate_argument_spec", "wait_for",
+    "wait_for_connection", "win_command", "win_shell", "x509_certificate", "x509_certificate_info", "xattr", "xfs_quota",
+    "xml", "yum", "yum_repository", "zypper", "zypper_repository",
+];
+
+/// A name without `ansible.builtin.` and `ansible.legacy.`.
+pub(super) fn canonical(name: &str) -> &str {
+    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
+}
+
+/// Modules that run what their free text says: only their own `name=value` pairs are taken out of it.
+pub(super) fn is_command_like(canonical: &str) -> bool {
+    matches!(
+        canonical,
+        "command" | "shell" | "script" | "raw" | "win_command" | "win_shell" | "ansible.windows.win_command"
+            | "ansible.windows.win_shell"
+    )
+}
+
+impl Session<'_> {
+    /// Whether a task's key names something to do.
+    pub(super) fn is_module(&self, name: &str, around: &Around) -> bool {
+        let short = canonical(name);
+        STATEMENTS.contains(&short)
+            || self.module_type(name, around).is_some()
+            || ANSIBLES.contains(&short)
+            // namespace.collection.name of somebody's collection: its name cannot be judged here.
+            || (name.split('.').count() >= 3 && name.split('.').all(is_name) && !name.starts_with("ansible.builtin.")
+                && !name.starts_with("ansible.legacy."))
+            || self.custom_module(name, around).is_some()
+    }
+
+    /// The type a name stands for: as it is, else in the collections to be searched.
+    pub(super) fn module_type(&self, name: &str, around: &Around) -> Option<&'static ResourceType> {
+        let find = self.loader.settings.modules;
+        find(name).or_else(|| {
+            if name.contains('.') {
+                return None;
+            }
+            around.collections.iter().find_map(|collection| find(&format!("{collection}.{name}")))
+        })
+    }
+
+    pub(super) fn unknown_module(&self, name: &str, around: &Around) -> Problem {
+        let known = (self.loader.settings.module_names)();
+        let names = keywords_and(&known, around);
+        let problem = Problem::new("unknown-module", format!("no module is named `{name}`"));
+        let short = canonical(name);
+        match crate::problem::nearest(short, names.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help(
+                "a module of one's own lies in `library/` beside the playbook or in its role; one of a collection \
+                 goes by its full name",
+            ),
+        }
+    }
+
+    /// A module or action plugin of that name beside the playbook, in a role of the chain or in a collection folder.
+    pub(super) fn custom_module(&self, name: &str, around: &Around) -> Option<CustomModule> {
+        let mut places: Vec<(PathBuf, CustomKind)> = vec![];
+        let parts: Vec<&str> = name.split('.').collect();
+        let short = match parts.as_slice() {
+            [short] => {
+                let roots = around
+                    .role
+                    .iter()
+                    .flat_map(|role| {
+                        std::iter::once(role.role.path.clone())
+                            .chain(role.ancestors.iter().rev().map(|a| a.role.path.clone()))
+                    })
+                    .chain(std::iter::once(around.playbook_dir.clone()));
+                for root in roots {
+                    places.push((root.join("library"), CustomKind::PythonModule));
+                    places.push((root.join("action_plugins"), CustomKind::ActionPlugin));
+                }
+                *short
+            }
+            ["ansible", "builtin", _] => return None,
+            ["ansible", "legacy", short] => return self.custom_module(short, around),
+            [namespace, collection, .., short] => {
+                for root in self.loader.collection_roots(&around.playbook_dir) {
+                    let plugins = root.join(namespace).join(collection).join("plugins");
+                    places.push((plugins.join("modules"), CustomKind::PythonModule));
+                    places.push((plugins.join("action"), CustomKind::ActionPlugin));
+                }
+                *short
+            }
+            _ => return None,
+        };
+        if short.is_empty() || !is_name(short) {
+            return None;
+        }
+        places.into_iter().find_map(|(dir, kind)| find_in(&dir, short, kind))
+    }
+}
+
+fn is_name(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn keywords_and<'a>(known: &[&'a str], around: &Around) -> Vec<&'a str> {
+    let mut names: Vec<&str> = known.to_vec();
+    names.extend(ANSIBLES.iter().copied());
+    names.extend(STATEMENTS.iter().copied().filter(|s| *s != "include"));
+    names.extend(super::keywords::names(around.place));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn find_in(dir: &Path, name: &str, kind: CustomKind) -> Option<CustomModule> {
+    let python = dir.join(format!("{name}.py"));
+    if python.is_file() {
+        return Some(CustomModule { path: python, kind });
+    }
+    if kind == CustomKind::ActionPlugin {
+        return None;
+    }
+    // A script or binary: the name alone, or with an ending of its own.
+    let entries = std::fs::read_dir(dir).ok()?;
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.is_file() && p.file_stem().and_then(|s| s.to_str()) == Some(name))
+        .collect();
+    found.sort();
+    found.into_iter().next().map(|path| CustomModule { path, kind: CustomKind::Executable })
+}
+
+impl Task {
+    /// Why a task whose module kdeploy does not have cannot run.
+    pub fn unknown_module(&self) -> Problem {
+        let name = &self.written;
+        let problem = match &self.custom {
+            Some(custom) => {
+                let path = display_path(&custom.path);
+                match custom.kind {
+                    CustomKind::PythonModule => Problem::unsupported(format_args!(
+                        "`{name}` is a custom Python module ({path}), and nodes need no Python here"
+                    ))
+                    .help("say it with built-in modules, or make it a script or program and run it with `script`"),
+                    CustomKind::ActionPlugin => Problem::unsupported(format_args!(
+                        "`{name}` is a Python action plugin of the control machine ({path})"
+                    ))
+                    .help("say it with built-in modules"),
+                    CustomKind::Executable => Problem::unsupported(format_args!(
+                        "`{name}` is a custom module that is a program ({path})"
+                    ))
+                    .help("run it with `script` for now"),
+                }
+            }
+            None => Problem::unsupported(format_args!("the module `{name}`"))
+                .help("`kdeploy doc` lists the modules there are"),
+        };
+        problem.at(&self.written_at())
+    }
+
+    /// Where the module's name stands (the task's place is all that is kept).
+    fn written_at(&self) -> Span {
+        self.span.clone()
+    }
+}
