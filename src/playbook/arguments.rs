@@ -44,7 +44,8 @@ pub(super) fn check(found: &'static ResourceType, task: &Task, at: &Span, has_de
             let by_text = free && found.free_form == Some(spec.name);
             if !given.contains(&spec.name) && !by_text {
                 problems.push(
-                    Problem::new("missing-argument", format!("`{}` needs the argument `{}`", found.name, spec.name)).at(at),
+                    Problem::new("missing-argument", format!("`{}` needs the argument `{}`", found.name, spec.name))
+                        .at(at),
                 );
             }
         }

@@ -31,9 +31,10 @@ pub fn parse(text: &str, command_like: bool) -> Result<FreeForm, Unbalanced> {
             continue;
         }
         // The first `=` that is neither the very first character nor escaped.
-        let at = plain.char_indices().zip(std::iter::once(None).chain(plain.chars().map(Some))).find_map(
-            |((i, c), before)| (c == '=' && before.is_some_and(|b| b != '\\')).then_some(i),
-        );
+        let at = plain
+            .char_indices()
+            .zip(std::iter::once(None).chain(plain.chars().map(Some)))
+            .find_map(|((i, c), before)| (c == '=' && before.is_some_and(|b| b != '\\')).then_some(i));
         let Some(at) = at else {
             free.push(plain.replace("\\=", "="));
             continue;
@@ -175,12 +176,10 @@ fn decode_escapes(text: &str) -> String {
             Some('x') => 2,
             _ => 0,
         };
-        let named = digits > 0
-            && after.len() > digits
-            && after.as_bytes()[1..=digits].iter().all(u8::is_ascii_hexdigit);
-        if let Some(c) = named
-            .then(|| u32::from_str_radix(&after[1..=digits], 16).ok().and_then(char::from_u32))
-            .flatten()
+        let named =
+            digits > 0 && after.len() > digits && after.as_bytes()[1..=digits].iter().all(u8::is_ascii_hexdigit);
+        if let Some(c) =
+            named.then(|| u32::from_str_radix(&after[1..=digits], 16).ok().and_then(char::from_u32)).flatten()
         {
             out.push(c);
             rest = &after[1 + digits..];

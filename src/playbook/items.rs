@@ -109,8 +109,11 @@ impl Session<'_> {
             }
             *section = self.items(&format!("`{name}`"), value, &inner);
             let has_any = value.as_seq().is_some_and(|s| !s.is_empty());
-            if name != "block" && has_any && map.get("block").is_none_or(|b| b.as_seq().is_some_and(<[Node]>::is_empty)) {
-                self.problem(Problem::new("missing-keyword", format!("`{name}` stands without a `block`")).at(&key.span));
+            if name != "block" && has_any && map.get("block").is_none_or(|b| b.as_seq().is_some_and(<[Node]>::is_empty))
+            {
+                self.problem(
+                    Problem::new("missing-keyword", format!("`{name}` stands without a `block`")).at(&key.span),
+                );
             }
         }
         let [block, rescue, always] = sections;
@@ -185,9 +188,9 @@ impl Session<'_> {
                 Some("apply") => {
                     fine = false;
                     self.problem(
-                        Problem::new("unknown-argument", format!("`{written}` has no `apply`"))
-                            .at(&key.span)
-                            .help("keywords of an import are handed on as they are: write them on the statement itself"),
+                        Problem::new("unknown-argument", format!("`{written}` has no `apply`")).at(&key.span).help(
+                            "keywords of an import are handed on as they are: write them on the statement itself",
+                        ),
                     );
                 }
                 name => {
@@ -247,7 +250,8 @@ impl Session<'_> {
             self.problem(problem);
             return None;
         };
-        let items = self.open_file(&path, Some(&file.span), |session, node| session.file_items(&node, &path, &inner))?;
+        let items =
+            self.open_file(&path, Some(&file.span), |session, node| session.file_items(&node, &path, &inner))?;
         let mut keywords = std::mem::take(&mut task.keywords);
         // What only a task carries is handed on as a block does.
         keywords.notify.extend(std::mem::take(&mut task.notify));
@@ -263,12 +267,7 @@ impl Session<'_> {
     }
 
     /// Reads a file while it counts as open; an import of an open file would go round for ever.
-    fn open_file<T>(
-        &mut self,
-        path: &Path,
-        at: Option<&Span>,
-        read: impl FnOnce(&mut Self, Node) -> T,
-    ) -> Option<T> {
+    fn open_file<T>(&mut self, path: &Path, at: Option<&Span>, read: impl FnOnce(&mut Self, Node) -> T) -> Option<T> {
         if self.open_files.iter().any(|open| open == path) {
             let mut problem =
                 Problem::new("import-cycle", format!("{} imports itself, which never ends", display_path(path)));
@@ -344,9 +343,12 @@ impl Session<'_> {
             TaskArgs::Named(named) => named,
             TaskArgs::Free(text, _) => {
                 self.problem(
-                    Problem::new("free-form", format!("`{written}` takes options by name, not the text {}", shown(&text)))
-                        .at(&text.span)
-                        .help(format!("write `name: {}`", text.as_str().unwrap_or("ROLE"))),
+                    Problem::new(
+                        "free-form",
+                        format!("`{written}` takes options by name, not the text {}", shown(&text)),
+                    )
+                    .at(&text.span)
+                    .help(format!("write `name: {}`", text.as_str().unwrap_or("ROLE"))),
                 );
                 return None;
             }
@@ -462,7 +464,8 @@ impl Session<'_> {
         };
         if known.is_none() {
             self.problem(
-                Problem::new("wrong-type", format!("`{key}` must be true or false, not {}", shown(value))).at(&value.span),
+                Problem::new("wrong-type", format!("`{key}` must be true or false, not {}", shown(value)))
+                    .at(&value.span),
             );
         }
         known

@@ -157,9 +157,10 @@ pub(super) fn shape(place: Place, key: &str) -> Option<Shape> {
             (Place::Role, "delegate_to") => Some(Shape::Text),
             (Place::Role, "delegate_facts") => Some(Shape::Bool),
             (Place::Role, "collections") => Some(Shape::Texts),
-            (Place::ImportPlaybook, "import_playbook" | "ansible.builtin.import_playbook" | "ansible.legacy.import_playbook") => {
-                Some(Shape::Text)
-            }
+            (
+                Place::ImportPlaybook,
+                "import_playbook" | "ansible.builtin.import_playbook" | "ansible.legacy.import_playbook",
+            ) => Some(Shape::Text),
             _ => None,
         }
     })
@@ -252,10 +253,7 @@ pub(super) fn take(into: &mut Keywords, key: &str, value: &Node, problems: &mut 
 /// Checks a value against the keyword's shape; templates pass.
 pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
     let wrong = |wanted: &str| {
-        Some(
-            Problem::new("wrong-type", format!("`{key}` must be {wanted}, not {}", shown(value)))
-                .at(&value.span),
-        )
+        Some(Problem::new("wrong-type", format!("`{key}` must be {wanted}, not {}", shown(value))).at(&value.span))
     };
     if value.is_null() {
         // `tags:` with nothing after it is refused by Ansible; every other empty keyword is as if it were not there.
@@ -285,19 +283,21 @@ pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
         },
         Shape::Map if value.as_map().is_none() => wrong("a mapping"),
         Shape::Texts => match value.as_seq() {
-            Some(items) => items
-                .iter()
-                .find(|i| i.as_seq().is_some() || i.as_map().is_some() || i.is_null())
-                .and_then(|i| {
+            Some(items) => {
+                items.iter().find(|i| i.as_seq().is_some() || i.as_map().is_some() || i.is_null()).and_then(|i| {
                     Some(
                         Problem::new("wrong-type", format!("`{key}` must be a list of texts, not of {}", shown(i)))
                             .at(&i.span),
                     )
-                }),
+                })
+            }
             None if value.as_map().is_some() => wrong("text or a list of texts"),
             None => None,
         },
-        Shape::List if value.as_map().is_some() && matches!(key, "when" | "until" | "changed_when" | "failed_when" | "notify") => {
+        Shape::List
+            if value.as_map().is_some()
+                && matches!(key, "when" | "until" | "changed_when" | "failed_when" | "notify") =>
+        {
             wrong("a condition or a list of them").map(|p| if key == "notify" { p } else { p })
         }
         _ => None,
@@ -415,10 +415,7 @@ pub(super) fn is_variable_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !matches!(
-            name,
-            "true" | "false" | "none" | "True" | "False" | "None" | "not"
-        )
+        && !matches!(name, "true" | "false" | "none" | "True" | "False" | "None" | "not")
 }
 
 fn environment(value: &Node, problems: &mut Vec<Problem>) -> Vec<Node> {
@@ -426,7 +423,8 @@ fn environment(value: &Node, problems: &mut Vec<Problem>) -> Vec<Node> {
     for one in &all {
         if one.as_map().is_none() && !one.has_template() {
             problems.push(
-                Problem::new("wrong-type", format!("`environment` must be a mapping, not {}", shown(one))).at(&one.span),
+                Problem::new("wrong-type", format!("`environment` must be a mapping, not {}", shown(one)))
+                    .at(&one.span),
             );
         }
     }
@@ -446,12 +444,17 @@ fn module_defaults(value: &Node, problems: &mut Vec<Problem>) -> Vec<Node> {
         };
         for (key, defaults) in map.iter() {
             if key.as_str().is_none() {
-                problems.push(Problem::new("wrong-type", "a key of `module_defaults` must be a module's name").at(&key.span));
+                problems.push(
+                    Problem::new("wrong-type", "a key of `module_defaults` must be a module's name").at(&key.span),
+                );
             }
             if defaults.as_map().is_none() && !defaults.is_null() && !defaults.has_template() {
                 problems.push(
-                    Problem::new("wrong-type", format!("defaults of a module must be a mapping, not {}", shown(defaults)))
-                        .at(&defaults.span),
+                    Problem::new(
+                        "wrong-type",
+                        format!("defaults of a module must be a mapping, not {}", shown(defaults)),
+                    )
+                    .at(&defaults.span),
                 );
             }
         }

@@ -172,9 +172,7 @@ impl Loader {
         let role = session.role_use(&Node::text(name, span), call.clone());
         match (session.end(role)?.value, name) {
             (Some(role), _) => Ok(role),
-            (None, name) => {
-                Err(Problem::new("role-not-found", format!("no role is named `{name}`")).at(span).into())
-            }
+            (None, name) => Err(Problem::new("role-not-found", format!("no role is named `{name}`")).at(span).into()),
         }
     }
 
@@ -323,8 +321,11 @@ impl<'a> Session<'a> {
                 Some(text) if !text.is_empty() => Some(text),
                 _ => {
                     self.problem(
-                        Problem::new("wrong-type", format!("{what} must be text, not {}", super::keywords::shown(node)))
-                            .at(&node.span),
+                        Problem::new(
+                            "wrong-type",
+                            format!("{what} must be text, not {}", super::keywords::shown(node)),
+                        )
+                        .at(&node.span),
                     );
                     None
                 }

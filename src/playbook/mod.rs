@@ -16,6 +16,8 @@ mod modules;
 mod plays;
 mod roles;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use items::{candidates, find_included};
 pub use loader::{FileCall, Loaded, Loader, LoaderSettings, Read, Resolve, RoleCall, StaticVars};

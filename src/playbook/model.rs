@@ -169,10 +169,7 @@ pub enum CustomKind {
 pub enum Action {
     /// A resource type of `resources/`, by its short name (`copy`), or a language action that runs per host
     /// (`set_fact`, `debug`, `include_vars` …) that is a resource there too.
-    Module {
-        name: String,
-        written: String,
-    },
+    Module { name: String, written: String },
     /// `include_tasks`; its arguments are always `Named` with `file`.
     IncludeTasks,
     /// `include_role`; its arguments are always `Named` with `name`, and as given `tasks_from`, `vars_from`,
@@ -181,9 +178,7 @@ pub enum Action {
     /// `meta: WHAT`.
     Meta(Node),
     /// A name no resource has. Kept so that `check` lists all; running it is an error.
-    Unknown {
-        written: String,
-    },
+    Unknown { written: String },
 }
 
 /// The module's arguments as written.

@@ -41,7 +41,8 @@ impl Session<'_> {
         for entry in entries.iter() {
             let Some(map) = entry.as_map() else {
                 self.problem(
-                    Problem::new("wrong-type", format!("a play must be a mapping, not {}", shown(entry))).at(&entry.span),
+                    Problem::new("wrong-type", format!("a play must be a mapping, not {}", shown(entry)))
+                        .at(&entry.span),
                 );
                 continue;
             };
@@ -218,7 +219,15 @@ impl Session<'_> {
             playbook_dir: dir.to_owned(),
             role: None,
             place: Place::Task,
-            collections: play.keywords.collections.as_ref().map(list).unwrap_or_default().iter().filter_map(scalar_text).collect(),
+            collections: play
+                .keywords
+                .collections
+                .as_ref()
+                .map(list)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(scalar_text)
+                .collect(),
             vars,
             has_defaults: !play.keywords.module_defaults.is_empty(),
             dynamic: false,
@@ -312,13 +321,18 @@ impl Session<'_> {
         for prompt in &prompts {
             let Some(map) = prompt.as_map() else {
                 self.problem(
-                    Problem::new("wrong-type", format!("`vars_prompt` must be a list of mappings, not {}", shown(prompt)))
-                        .at(&prompt.span),
+                    Problem::new(
+                        "wrong-type",
+                        format!("`vars_prompt` must be a list of mappings, not {}", shown(prompt)),
+                    )
+                    .at(&prompt.span),
                 );
                 continue;
             };
             if map.get("name").is_none() {
-                self.problem(Problem::new("missing-keyword", "a prompt needs the `name` of its variable").at(&prompt.span));
+                self.problem(
+                    Problem::new("missing-keyword", "a prompt needs the `name` of its variable").at(&prompt.span),
+                );
             }
             for (key, value) in map.iter() {
                 let name = key.as_str().unwrap_or_default();

@@ -456,10 +456,9 @@ fn validation(role: &RoleUse, core: &Arc<RoleUse>, span: &Span) -> Option<Item> 
         name = format!("{name} - {text}");
     }
     let text = |t: &str| Node::text(t, &spec.span);
-    let mapping = |entries: Vec<(Node, Node)>| {
-        Node::new(Yaml::Map(Arc::new(Mapping { entries })), spec.span.clone())
-    };
-    let short_name = role.role.name.strip_prefix(&role.role.collection.as_ref().map_or_else(String::new, |c| format!("{c}.")));
+    let mapping = |entries: Vec<(Node, Node)>| Node::new(Yaml::Map(Arc::new(Mapping { entries })), spec.span.clone());
+    let short_name =
+        role.role.name.strip_prefix(&role.role.collection.as_ref().map_or_else(String::new, |c| format!("{c}.")));
     let context = mapping(vec![
         (text("type"), text("role")),
         (text("name"), text(short_name.unwrap_or(&role.role.name))),
@@ -475,11 +474,7 @@ fn validation(role: &RoleUse, core: &Arc<RoleUse>, span: &Span) -> Option<Item> 
         (text("validate_args_context"), context),
     ];
     Some(Item::Task(Arc::new(Task {
-        keywords: Keywords {
-            name: Some(text(&name)),
-            tags: vec![text("always")],
-            ..Keywords::default()
-        },
+        keywords: Keywords { name: Some(text(&name)), tags: vec![text("always")], ..Keywords::default() },
         action: Action::Module {
             name: "validate_argument_spec".to_owned(),
             written: "ansible.builtin.validate_argument_spec".to_owned(),
@@ -534,6 +529,7 @@ fn plain(node: &Node) -> String {
         Yaml::Null => "null".to_owned(),
         Yaml::Bool(b) => b.to_string(),
         Yaml::Int(i) => i.to_string(),
+        Yaml::BigInt(i) => i.to_string(),
         Yaml::Float(f) => format!("{f:?}"),
         Yaml::Str(s) => format!("{:?}", s.text),
         Yaml::Vault(v) => format!("!vault {v:?}"),
@@ -601,11 +597,8 @@ fn missing_from(found: &Found, folder: &str, from: &str, dir: &Path, span: &Span
 }
 
 fn outside(found: &Found, folder: &str, from: &str, span: &Span) -> Problem {
-    Problem::new(
-        "misplaced",
-        format!("`{from}` leads out of the folder {folder}/ of the role `{}`", found.name),
-    )
-    .at(span)
+    Problem::new("misplaced", format!("`{from}` leads out of the folder {folder}/ of the role `{}`", found.name))
+        .at(span)
 }
 
 fn is_below(path: &Path, dir: &Path) -> bool {

@@ -58,8 +58,11 @@ impl Session<'_> {
             }
             "import_playbook" => {
                 self.problem(
-                    Problem::new("misplaced", "`import_playbook` stands among the plays of a playbook, not among tasks")
-                        .at(&statement.span),
+                    Problem::new(
+                        "misplaced",
+                        "`import_playbook` stands among the plays of a playbook, not among tasks",
+                    )
+                    .at(&statement.span),
                 );
                 return None;
             }
@@ -90,8 +93,7 @@ impl Session<'_> {
                 continue;
             }
             let (written, given) = self.old_style(key, value, additional)?;
-            chosen =
-                Some((key_node.clone(), Statement { written, span: value.span.clone(), local, given }));
+            chosen = Some((key_node.clone(), Statement { written, span: value.span.clone(), local, given }));
         }
         let mut unknown: Vec<(&Node, &str, &Node)> = vec![];
         let mut known: Vec<(&Node, &str, &Node)> = vec![];
@@ -126,16 +128,15 @@ impl Session<'_> {
                 continue;
             }
             let given = self.arguments(key, value, additional)?;
-            let statement =
-                Statement { written: key.to_owned(), span: key_node.span.clone(), local: false, given };
+            let statement = Statement { written: key.to_owned(), span: key_node.span.clone(), local: false, given };
             chosen = Some((key_node.clone(), statement));
         }
         // What is left is a mistyped keyword or a mistyped module: of several, the one least like a keyword is the module.
         if chosen.is_none() {
             let names = keywords::names(around.place);
-            let module = unknown
-                .iter()
-                .position(|(_, key, _)| crate::problem::nearest(key, names.iter().copied()).is_none() && !is_removed(key));
+            let module = unknown.iter().position(|(_, key, _)| {
+                crate::problem::nearest(key, names.iter().copied()).is_none() && !is_removed(key)
+            });
             if let Some(at) = module {
                 let (key_node, key, _) = unknown.remove(at);
                 let problem = self.unknown_module(key, around).at(&key_node.span);
@@ -277,8 +278,11 @@ impl Session<'_> {
         for (key, _) in &given.named {
             match key.as_str() {
                 Some(name) if name.starts_with("_ansible_") => self.problem(
-                    Problem::new("reserved-argument", format!("`{name}`: names beginning with `_ansible_` are reserved"))
-                        .at(&key.span),
+                    Problem::new(
+                        "reserved-argument",
+                        format!("`{name}`: names beginning with `_ansible_` are reserved"),
+                    )
+                    .at(&key.span),
                 ),
                 Some(_) => {}
                 None => self.problem(
@@ -291,14 +295,7 @@ impl Session<'_> {
     }
 
     /// Reads the keywords.
-    fn draft(
-        &mut self,
-        node: &Node,
-        map: &Mapping,
-        statement: Statement,
-        canonical: String,
-        around: &Around,
-    ) -> Draft {
+    fn draft(&mut self, node: &Node, map: &Mapping, statement: Statement, canonical: String, around: &Around) -> Draft {
         let place = match canonical.as_str() {
             "include_tasks" => Place::IncludeTasks,
             "include_role" => Place::IncludeRole,
