@@ -1,0 +1,24 @@
+//! The names of Python's types, as `type_debug` and messages give them.
+
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+/// The type's name as Ansible's `type_debug` gives it.
+pub fn type_name(value: &Value) -> &'static str {
+    match value.kind() {
+        ValueKind::Undefined => "UndefinedMarker",
+        ValueKind::None => "NoneType",
+        ValueKind::Bool => "bool",
+        ValueKind::Number if value.is_integer() => "int",
+        ValueKind::Number => "float",
+        ValueKind::String => "str",
+        ValueKind::Bytes => "bytes",
+        ValueKind::Seq | ValueKind::Iterable if value.is_tuple() => "tuple",
+        ValueKind::Seq | ValueKind::Iterable => "list",
+        ValueKind::Map => "dict",
+        _ if super::is_omit(value) => "Omit",
+        _ if value.downcast_object_ref::<super::datetime::DateTime>().is_some() => "datetime",
+        _ if value.downcast_object_ref::<super::datetime::TimeDelta>().is_some() => "timedelta",
+        _ => "object",
+    }
+}
