@@ -13,6 +13,7 @@ mod copy;
 mod debug;
 mod fail;
 mod file;
+mod get_url;
 mod getent;
 mod group;
 mod include_vars;

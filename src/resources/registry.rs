@@ -1,11 +1,13 @@
 //! Every resource type there is, by name.
 //!
 //! The loader looks names up while it reads playbooks, the engine builds resources through the type it finds, `doc` lists
-//! them. One list, in alphabetical order of the short names; a test keeps it so.
+//! them.
+
+use std::sync::LazyLock;
 
 use super::ResourceType;
 
-/// One line per type, in alphabetical order.
+/// One line per type.
 static TYPES: &[&ResourceType] = &[
     // a
     &super::add_host::TYPE,
@@ -23,6 +25,7 @@ static TYPES: &[&ResourceType] = &[
     &super::file::TYPE,
     // g
     &super::setup::GATHER_FACTS,
+    &super::get_url::TYPE,
     &super::getent::TYPE,
     &super::group::TYPE,
     &super::add_host::GROUP_BY,
@@ -57,6 +60,13 @@ static TYPES: &[&ResourceType] = &[
     // y
 ];
 
+/// The same by name: looked up often, and the list above may be in any order.
+static SORTED: LazyLock<Vec<&'static ResourceType>> = LazyLock::new(|| {
+    let mut all = TYPES.to_vec();
+    all.sort_by_key(|t| t.name);
+    all
+});
+
 /// The type with this short or qualified name (`copy`, `ansible.builtin.copy`, `ansible.legacy.copy`).
 pub fn lookup(name: &str) -> Option<&'static ResourceType> {
     let name = name.strip_prefix("ansible.legacy.").unwrap_or(name);
@@ -67,8 +77,8 @@ pub fn lookup(name: &str) -> Option<&'static ResourceType> {
                 || short == Some(t.name) && t.qualified.iter().any(|q| q.starts_with("ansible.builtin."))
         });
     }
-    match TYPES.binary_search_by_key(&name, |t| t.name) {
-        Ok(i) => Some(TYPES[i]),
+    match SORTED.binary_search_by_key(&name, |t| t.name) {
+        Ok(i) => Some(SORTED[i]),
         // A second short name (`systemd_service`) is the end of one of the qualified ones.
         Err(_) => all().find(|t| t.qualified.iter().any(|q| q.rsplit('.').next() == Some(name))),
     }
@@ -76,7 +86,7 @@ pub fn lookup(name: &str) -> Option<&'static ResourceType> {
 
 /// All types, in alphabetical order.
 pub fn all() -> impl Iterator<Item = &'static ResourceType> {
-    TYPES.iter().copied()
+    SORTED.iter().copied()
 }
 
 #[cfg(test)]
@@ -84,12 +94,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_sorted_and_every_name_is_found() {
+    fn every_name_is_found_and_none_is_there_twice() {
         let names: Vec<&str> = all().map(|t| t.name).collect();
-        let mut sorted = names.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        assert_eq!(names, sorted);
+        let mut once = names.clone();
+        once.dedup();
+        assert_eq!(names, once);
         for t in all() {
             assert!(!t.qualified.is_empty(), "{} has no qualified name", t.name);
             for name in std::iter::once(&t.name).chain(t.qualified) {
