@@ -218,6 +218,29 @@ inventory() {
   printf '\n[%s:vars]\nansible_user=root\nansible_ssh_private_key_file=%s/id\n' "$1" "$RUN"
 }
 
+# Marked lines in the operator's known_hosts, for programs that are to find the keys where they always look.
+trust_mark() { echo "# lab $LAB in $CACHE"; }
+trust() {
+  local file=${HOME:?}/.ssh/known_hosts
+  distrust
+  mkdir -p "$HOME/.ssh"
+  chmod 700 "$HOME/.ssh"
+  sed "s|\$| $(trust_mark)|" "$RUN/known_hosts" >>"$file"
+  echo "$file" >"$RUN/trusted"
+}
+distrust() {
+  local file
+  [ -s "$RUN/trusted" ] || return 0
+  file=$(cat "$RUN/trusted")
+  if [ -f "$file" ]; then
+    grep -vF "$(trust_mark)" "$file" >"$file.lab" || true
+    cat "$file.lab" >"$file" # in place: owner and mode stay
+    rm -f "$file.lab"
+    [ -s "$file" ] || rm -f "$file"
+  fi
+  rm -f "$RUN/trusted"
+}
+
 # Takes the lab down when its owner is gone.
 watch_owner() {
   [ -n "${KDEPLOY_LAB_OWNER:-}" ] || return 0
@@ -252,6 +275,7 @@ down_locked() {
   local names
   rm -f "$RUN/owner"
   [ ! -s "$RUN/mirror.pid" ] || "$HERE/mirror" stop
+  distrust
   names=$(ls "$NODES" 2>/dev/null || true)
   # shellcheck disable=SC2086 # a list
   [ -z "$names" ] || for_all remove_node $names
