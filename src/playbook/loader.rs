@@ -160,7 +160,6 @@ impl Loader {
             vars: call.vars.clone(),
             // `module_defaults` of a play or block around are not known here.
             has_defaults: true,
-            dynamic: true,
         };
         let items = session.tasks_file(path, &around);
         session.end(items)
@@ -227,8 +226,6 @@ pub(super) struct Around {
     pub vars: StaticVars,
     /// `module_defaults` stand somewhere around: a missing argument may come from them.
     pub has_defaults: bool,
-    /// Read while a host runs.
-    pub dynamic: bool,
 }
 
 impl Around {

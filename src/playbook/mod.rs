@@ -10,15 +10,19 @@ mod arguments;
 pub mod freeform;
 mod items;
 mod keywords;
+mod list;
 mod loader;
 mod model;
 mod modules;
 mod plays;
 mod roles;
+mod tags;
 mod task;
 #[cfg(test)]
 mod tests;
 
 pub use items::{candidates, find_included};
+pub use list::{HandlerEntry, Lists, PlayListing, TaskListing, flat_handlers, listing, listing_text};
 pub use loader::{FileCall, Loaded, Loader, LoaderSettings, Read, Resolve, RoleCall, StaticVars};
 pub use model::*;
+pub use tags::{TagSelection, effective_tags, selected, tag_texts};

@@ -230,7 +230,6 @@ impl Session<'_> {
                 .collect(),
             vars,
             has_defaults: !play.keywords.module_defaults.is_empty(),
-            dynamic: false,
         }
     }
 

@@ -188,7 +188,6 @@ impl Session<'_> {
             collections: collections.clone(),
             vars: role_scopes(&call.vars, &shell),
             has_defaults: true,
-            dynamic: false,
         };
         let base = RoleCall {
             ancestors: chain(Some(&core)),

@@ -91,7 +91,7 @@ impl Tree {
         self.0.path().join(name)
     }
 
-    fn loader(&self) -> Loader {
+    pub(super) fn loader(&self) -> Loader {
         Loader::new(LoaderSettings {
             modules: lookup,
             module_names: || TYPES.iter().map(|t| t.name).collect(),

@@ -1,0 +1,92 @@
+//! Which tasks `--tags` and `--skip-tags` select.
+//!
+//! Pure: the chain around a task gives its tags, [`selected`] decides. An include statement is a task like any other: with
+//! --tags it runs only if a tag of its own chain is asked for, whatever stands in its file.
+
+use crate::yaml::{Node, Yaml};
+
+use super::loader::scalar_text;
+use super::model::Keywords;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagSelection {
+    /// `--tags`; without it `all`.
+    pub only: Vec<String>,
+    pub skip: Vec<String>,
+}
+
+impl Default for TagSelection {
+    fn default() -> Self {
+        Self { only: vec!["all".to_owned()], skip: vec![] }
+    }
+}
+
+impl TagSelection {
+    /// From the values of the options, each a comma-separated list.
+    pub fn new<S: AsRef<str>>(only: &[S], skip: &[S]) -> Self {
+        let split = |all: &[S]| -> Vec<String> {
+            all.iter()
+                .flat_map(|s| s.as_ref().split(','))
+                .map(|s| s.trim().to_owned())
+                .filter(|s| !s.is_empty())
+                .collect()
+        };
+        let only = split(only);
+        Self { only: if only.is_empty() { Self::default().only } else { only }, skip: split(skip) }
+    }
+
+    pub fn selects(&self, tags: &[String]) -> bool {
+        selected(tags, &self.only, &self.skip)
+    }
+}
+
+/// The tag nodes of a chain of keywords (play, role, blocks, task), each once, as written.
+pub fn effective_tags<'a>(chain: impl IntoIterator<Item = &'a Keywords>) -> Vec<Node> {
+    chain.into_iter().flat_map(|k| k.tags.iter().cloned()).collect()
+}
+
+/// Rendered tag nodes as texts: lists are flattened, each tag comes once, in the order of the chain.
+pub fn tag_texts<E>(nodes: &[Node], render: &mut dyn FnMut(&Node) -> Result<Node, E>) -> Result<Vec<String>, E> {
+    let mut all: Vec<String> = vec![];
+    for node in nodes {
+        let rendered = if node.has_template() { render(node)? } else { node.clone() };
+        let parts = match &rendered.value {
+            Yaml::Seq(items) => items.to_vec(),
+            Yaml::Null => vec![],
+            _ => vec![rendered],
+        };
+        for text in parts.iter().filter_map(scalar_text) {
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a task with these tags (its own and inherited) is selected. An empty `only` selects all.
+pub fn selected(tags: &[String], only: &[String], skip: &[String]) -> bool {
+    let untagged = ["untagged".to_owned()];
+    let is_tagged = !tags.is_empty();
+    let tags = if is_tagged { tags } else { &untagged[..] };
+    let has = |name: &str| tags.iter().any(|t| t == name);
+    let meets = |list: &[String]| tags.iter().any(|t| list.contains(t));
+    let asks = |list: &[String], name: &str| list.iter().any(|t| t == name);
+    let runs = only.is_empty()
+        || has("always")
+        || (asks(only, "all") && !has("never"))
+        || meets(only)
+        || (asks(only, "tagged") && is_tagged && !has("never"));
+    if !runs || skip.is_empty() {
+        return runs;
+    }
+    if asks(skip, "all") {
+        return has("always") && !asks(skip, "always");
+    }
+    !(meets(skip) || (asks(skip, "tagged") && is_tagged))
+}
+
+#[cfg(test)]
+#[path = "tags_tests.rs"]
+mod tests;
