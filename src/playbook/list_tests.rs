@@ -82,7 +82,7 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// `--tags`, `--skip-tags`, the lists, and what ansible-playbook 2.19 prints (play tags sorted: it prints them in no order).
+/// `--tags`, `--skip-tags`, the lists, and what ansible-playbook 2.19 prints (play tags and hosts sorted: it prints them in no order).
 #[rustfmt::skip]
 const ORACLE: &[(&str, &str, Lists, &str)] = &[
     ("", "", Lists { tasks: true, tags: false, hosts: false }, r#"
@@ -174,15 +174,15 @@ playbook: site.yml
   play #1 (all): first	TAGS: [p]
     pattern: ['all']
     hosts (3):
+      a
       b
       localhost
-      a
 
   play #2 (a,b): a,b	TAGS: [ip]
     pattern: ['a', 'b']
     hosts (2):
-      b
       a
+      b
 
   play #3 (localhost:!x): localhost:!x	TAGS: [ip,q,r]
     pattern: ['localhost:!x']
