@@ -9,13 +9,15 @@ use super::{ANY, ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResul
 use crate::world::Stop;
 
 const DOC: &str = "\
+# add_host
+
 Adds a host to the inventory of this run, with groups and variables. Runs once for all hosts.
 
-# Returns
+## Return values
 
 - `add_host` (mapping): `host_name`, `groups`, `host_vars`
 
-# Examples
+## Examples
 
     - add_host:
         name: worker7
@@ -24,19 +26,21 @@ Adds a host to the inventory of this run, with groups and variables. Runs once f
 
     - add_host: hostname={{ new_ip }}:2222 groups=fresh,debian
 
-# Differences from Ansible
+## Differences from Ansible
 
 None known.
 ";
 
 const GROUP_BY_DOC: &str = "\
+# group_by
+
 Puts each host into a group named by a fact or variable, for the plays that follow.
 
-# Returns
+## Return values
 
 - `add_group` (text), `parent_groups` (list)
 
-# Examples
+## Examples
 
     - group_by:
         key: os_{{ ansible_facts['distribution'] }}
@@ -45,7 +49,7 @@ Puts each host into a group named by a fact or variable, for the plays that foll
         key: arch_{{ ansible_facts['architecture'] }}
         parents: [by_arch]
 
-# Differences from Ansible
+## Differences from Ansible
 
 None known.
 ";

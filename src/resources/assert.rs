@@ -10,14 +10,16 @@ use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Ve
 use crate::world::Stop;
 
 const DOC: &str = "\
+# assert
+
 Checks conditions and fails the task at the first that does not hold.
 
-# Returns
+## Return values
 
 - `msg` (text): `success_msg`, or `fail_msg`
 - `assertion` (text), `evaluated_to` (false): the condition that failed
 
-# Examples
+## Examples
 
     - assert:
         that: ansible_facts['memtotal_mb'] >= 2000
@@ -29,7 +31,7 @@ Checks conditions and fails the task at the first that does not hold.
           - containerd_sha256 is defined
         quiet: true
 
-# Differences from Ansible
+## Differences from Ansible
 
 None known.
 ";

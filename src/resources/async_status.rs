@@ -7,13 +7,15 @@ use crate::problem::Problem;
 use crate::world::Stop;
 
 const DOC: &str = "\
+# async_status
+
 Asks how a task started with `async` and `poll: 0` goes. Not supported yet.
 
-# Returns
+## Return values
 
 - `finished` (int), `started` (int), `ansible_job_id` (text), and the task's own result
 
-# Examples
+## Examples
 
     - async_status:
         jid: \"{{ job.ansible_job_id }}\"
@@ -25,7 +27,7 @@ Asks how a task started with `async` and `poll: 0` goes. Not supported yet.
         jid: \"{{ job.ansible_job_id }}\"
         mode: cleanup
 
-# Differences from Ansible
+## Differences from Ansible
 
 Not supported yet.
 ";

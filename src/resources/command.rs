@@ -14,19 +14,21 @@ use crate::template::Unknown;
 use crate::world::{Effect, Query, Stop, View};
 
 const DOC: &str = "\
+# command
+
 Runs a program with its arguments, without a shell: no pipes, redirections or globbing.
 
 The line is split into words as a POSIX shell would quote them. `creates` and `removes` make the task \
 idempotent: when the file is there (not there), nothing runs and the task is `ok`. A shell pattern is allowed.
 
-# Returns
+## Return values
 
 - `cmd` (list): the words that ran
 - `rc` (int), `stdout`, `stderr` (text), `stdout_lines`, `stderr_lines` (lists)
 - `start`, `end`, `delta` (text): when it ran and how long
 - `msg` (text): why it did not run or failed
 
-# Examples
+## Examples
 
     - name: Reserve the node's name
       command: /usr/local/bin/reserve --name {{ inventory_hostname }} creates=/etc/reserved
@@ -37,25 +39,27 @@ idempotent: when the file is there (not there), nothing runs and the task is `ok
         chdir: /opt
         creates: /opt/archive
 
-# Differences from Ansible
+## Differences from Ansible
 
 A plan tells `run` and calls the registered result unknown; with `--check` it is Ansible's (rc 0, skipped). `~name` of \
 another user is not expanded in arguments.
 ";
 
 const SHELL_DOC: &str = "\
+# shell
+
 Runs a text with the node's shell: pipes, redirections, variables and globbing work.
 
 `/bin/sh` unless `executable` names another. `creates` and `removes` as for `command`.
 
-# Returns
+## Return values
 
 - `cmd` (text): the text that ran
 - `rc` (int), `stdout`, `stderr` (text), `stdout_lines`, `stderr_lines` (lists)
 - `start`, `end`, `delta` (text): when it ran and how long
 - `msg` (text): why it did not run or failed
 
-# Examples
+## Examples
 
     - name: Version of the kernel
       shell: uname -r | cut -d- -f1
@@ -68,7 +72,7 @@ Runs a text with the node's shell: pipes, redirections, variables and globbing w
         chdir: /etc/ssl/local
         creates: /etc/ssl/local/bundle.pem
 
-# Differences from Ansible
+## Differences from Ansible
 
 A plan tells `run` and calls the registered result unknown; with `--check` it is Ansible's (rc 0, skipped).
 ";

@@ -11,13 +11,15 @@ use crate::problem::Problem;
 use crate::world::Stop;
 
 const DOC: &str = "\
+# debug
+
 Shows a message, or the value of a variable or expression.
 
-# Returns
+## Return values
 
 - `msg`, or a key named like `var`, with the value
 
-# Examples
+## Examples
 
     - debug:
         msg: \"{{ inventory_hostname }} runs {{ ansible_facts['kernel'] }}\"
@@ -26,7 +28,7 @@ Shows a message, or the value of a variable or expression.
         var: containerd_config
         verbosity: 1
 
-# Differences from Ansible
+## Differences from Ansible
 
 A value that is known only after an earlier step shows in a plan as such.
 ";

@@ -7,13 +7,15 @@ use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting};
 use crate::world::Stop;
 
 const DOC: &str = "\
+# fail
+
 Fails the task with a message, mostly together with `when`.
 
-# Returns
+## Return values
 
 - `msg` (text): the message
 
-# Examples
+## Examples
 
     - fail:
         msg: this role needs systemd
@@ -23,7 +25,7 @@ Fails the task with a message, mostly together with `when`.
         msg: \"{{ missing | join(', ') }} must be set\"
       when: missing | length > 0
 
-# Differences from Ansible
+## Differences from Ansible
 
 None known.
 ";

@@ -9,13 +9,15 @@ use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Ve
 use crate::world::{Stop, View};
 
 const DOC: &str = "\
+# getent
+
 Reads users, groups, hosts and other databases through the node's `getent`.
 
-# Returns
+## Return values
 
 - `ansible_facts.getent_DATABASE` (mapping): by name, the list of the other fields; null for a missing key
 
-# Examples
+## Examples
 
     - getent:
         database: passwd
@@ -26,7 +28,7 @@ Reads users, groups, hosts and other databases through the node's `getent`.
         fail_key: false
         key: docker
 
-# Differences from Ansible
+## Differences from Ansible
 
 None known.
 ";

@@ -11,13 +11,15 @@ use crate::template::Unknown;
 use crate::world::{Answer, GroupEntry, Query, Stop, View};
 
 const DOC: &str = "\
+# group
+
 Makes groups, changes their number, removes them.
 
-# Returns
+## Return values
 
 - `name`, `state` (text), `gid` (int), `system` (bool)
 
-# Examples
+## Examples
 
     - group:
         name: kube
@@ -26,7 +28,7 @@ Makes groups, changes their number, removes them.
 
     - group: name=docker state=absent
 
-# Differences from Ansible
+## Differences from Ansible
 
 `local` has no effect of its own: the node's shadow tools (busybox where there are none) always edit /etc/group.
 ";

@@ -17,16 +17,18 @@ use crate::world::Stop;
 use crate::yaml::{self, Mapping, Node, Yaml};
 
 const DOC: &str = "\
+# include_vars
+
 Reads variables from a YAML or JSON file of the control machine, or from all files of a directory.
 
 A relative name is looked for in the role's `vars/`, beside the task's file and beside the playbook.
 
-# Returns
+## Return values
 
 - `ansible_facts` (mapping): the variables
 - `ansible_included_var_files` (list): the files, in order
 
-# Examples
+## Examples
 
     - include_vars: \"{{ ansible_facts['distribution'] }}.yml\"
 
@@ -36,7 +38,7 @@ A relative name is looked for in the role's `vars/`, beside the task's file and 
         name: versions
         extensions: [yml]
 
-# Differences from Ansible
+## Differences from Ansible
 
 `hash_behaviour: merge` is not supported yet.
 ";

@@ -247,7 +247,7 @@ pub fn timed(result: TaskResult, took: Option<std::time::Duration>) -> TaskResul
 
 /// Values under text keys as a mapping value, in order.
 pub(super) fn map(entries: impl IntoIterator<Item = (String, Value)>) -> Value {
-    entries.into_iter().collect::<Value>()
+    Value::from_pairs(entries)
 }
 
 /// Two arguments that exclude each other.

@@ -67,6 +67,11 @@ use crate::node::{Action, Done};
 use crate::problem::Problem;
 use crate::world::{Effect, Stop, View};
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 /// A task result as Ansible registers it (`changed`, `msg`, `rc` …), without the engine's own keys.
 pub type Facts = JsonMap<String, serde_json::Value>;
 

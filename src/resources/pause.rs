@@ -10,13 +10,15 @@ use crate::node::{Action, Done};
 use crate::world::{Stop, View};
 
 const DOC: &str = "\
+# pause
+
 Waits for a while, or (Ansible) for a key.
 
-# Returns
+## Return values
 
 - `start`, `stop` (text), `delta` (seconds), `stdout` (text), `user_input` (text)
 
-# Examples
+## Examples
 
     - pause:
         seconds: 10
@@ -25,19 +27,21 @@ Waits for a while, or (Ansible) for a key.
         minutes: 2
         prompt: let the nodes settle
 
-# Differences from Ansible
+## Differences from Ansible
 
 A prompt without a time does not wait for input: runs are not interactive here.
 ";
 
 const CONNECTION_DOC: &str = "\
+# wait_for_connection
+
 Drops the connection and waits until the node can be reached again.
 
-# Returns
+## Return values
 
 - `elapsed` (int): seconds it took
 
-# Examples
+## Examples
 
     - wait_for_connection:
 
@@ -45,7 +49,7 @@ Drops the connection and waits until the node can be reached again.
         delay: 30
         timeout: 300
 
-# Differences from Ansible
+## Differences from Ansible
 
 `connect_timeout` and `sleep` are accepted; the connection's own timeout rules each try.
 ";

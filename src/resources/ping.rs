@@ -6,20 +6,22 @@ use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Ve
 use crate::world::{Stop, View};
 
 const DOC: &str = "\
+# ping
+
 Connects to the node and answers `pong`.
 
-# Returns
+## Return values
 
 - `ping` (text): `data`
 
-# Examples
+## Examples
 
     - ping:
 
     - ping:
         data: still there
 
-# Differences from Ansible
+## Differences from Ansible
 
 Nothing is installed or run by Python on the node: it shows that login, privilege escalation and the shell work.
 ";

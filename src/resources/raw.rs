@@ -8,15 +8,17 @@ use crate::node::{Command, Done, ExecSpec};
 use crate::world::{Stop, View};
 
 const DOC: &str = "\
+# raw
+
 Runs a text with the node's shell and nothing around it.
 
 Kept for playbooks that use it to install Python; kdeploy needs none, so `shell` does the same.
 
-# Returns
+## Return values
 
 - `rc` (int), `stdout`, `stderr` (text, as they came), `stdout_lines`, `stderr_lines` (lists)
 
-# Examples
+## Examples
 
     - raw: cat /etc/os-release
       changed_when: false
@@ -25,7 +27,7 @@ Kept for playbooks that use it to install Python; kdeploy needs none, so `shell`
       args:
         executable: /bin/ash
 
-# Differences from Ansible
+## Differences from Ansible
 
 None known.
 ";

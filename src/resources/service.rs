@@ -12,13 +12,15 @@ use crate::problem::Problem;
 use crate::world::{Answer, FileKind, Query, Stat, Stop, View};
 
 const DOC: &str = "\
+# service
+
 Controls services by the node's init system: systemd, or OpenRC.
 
-# Returns
+## Return values
 
 - `name` (text), `state` (text), `enabled` (bool); on systemd what `systemd` returns
 
-# Examples
+## Examples
 
     - service:
         name: sshd
@@ -26,27 +28,29 @@ Controls services by the node's init system: systemd, or OpenRC.
 
     - service: name=chronyd state=started enabled=yes
 
-# Differences from Ansible
+## Differences from Ansible
 
 SysV init scripts without systemd or OpenRC are not supported yet. `pattern`, `sleep`, `runlevel`, `arguments` are for those; \
 `runlevel` is honoured on OpenRC.
 ";
 
 const FACTS_DOC: &str = "\
+# service_facts
+
 Lists the node's services as facts.
 
-# Returns
+## Return values
 
 - `ansible_facts.services` (mapping): by name, each with `name`, `state`, `status`, `source`
 
-# Examples
+## Examples
 
     - service_facts:
 
     - debug:
         msg: \"{{ ansible_facts.services['containerd.service'].state }}\"
 
-# Differences from Ansible
+## Differences from Ansible
 
 Services of systemd and OpenRC; not of upstart and AIX.
 ";

@@ -8,20 +8,22 @@ use crate::problem::Problem;
 use crate::world::Stop;
 
 const DOC: &str = "\
+# set_fact
+
 Sets variables of the host. They hold final values, outrank all but extra variables, and last until the run ends.
 
-# Returns
+## Return values
 
 - `ansible_facts` (mapping): the variables that were set
 
-# Examples
+## Examples
 
     - set_fact:
         kubelet_args: \"{{ kubelet_args + ['--v=2'] }}\"
 
     - set_fact: release={{ ansible_facts['distribution_release'] }} reboot_needed=false
 
-# Differences from Ansible
+## Differences from Ansible
 
 `cacheable` is accepted; there is no fact cache between runs.
 ";

@@ -9,13 +9,15 @@ use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Ve
 use crate::world::Stop;
 
 const DOC: &str = "\
+# set_stats
+
 Sets figures that are shown at the end of the run.
 
-# Returns
+## Return values
 
 - `ansible_stats` (mapping): `data`, `per_host`, `aggregate`
 
-# Examples
+## Examples
 
     - set_stats:
         data:
@@ -26,7 +28,7 @@ Sets figures that are shown at the end of the run.
           kubelet: \"{{ kubelet_version }}\"
         per_host: true
 
-# Differences from Ansible
+## Differences from Ansible
 
 None known.
 ";

@@ -9,13 +9,15 @@ use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Ve
 use crate::world::{Stop, View};
 
 const DOC: &str = "\
+# setup
+
 Asks the node for its facts: distribution, kernel, network, memory, mounts and more.
 
-# Returns
+## Return values
 
 - `ansible_facts` (mapping): every fact under `ansible_NAME`
 
-# Examples
+## Examples
 
     - setup:
 
@@ -23,7 +25,7 @@ Asks the node for its facts: distribution, kernel, network, memory, mounts and m
         gather_subset: ['!all', network]
         filter: ['ansible_default_ipv4', 'ansible_all_*']
 
-# Differences from Ansible
+## Differences from Ansible
 
 All facts come in one answer, so `gather_subset` only chooses which are returned; `gather_timeout` is accepted. Custom facts are read \
 from `fact_path` where the connection's facts were read, /etc/ansible/facts.d.

@@ -13,17 +13,19 @@ use crate::problem::Problem;
 use crate::world::{Answer, Query, Stop, UnitState, View};
 
 const DOC: &str = "\
+# systemd
+
 Controls units of systemd: running or not, enabled at boot or not, masked or not.
 
 Order of work: daemon-reexec, daemon-reload, mask, enable, then the state. A unit whose file an earlier step of the plan writes is \
 taken to be there.
 
-# Returns
+## Return values
 
 - `name` (text), `state` (`started` or `stopped`), `enabled` (bool)
 - `status` (mapping): what `systemctl show` told before
 
-# Examples
+## Examples
 
     - name: containerd runs, now and after a boot
       systemd:
@@ -37,7 +39,7 @@ taken to be there.
         name: sleep.target
         masked: true
 
-# Differences from Ansible
+## Differences from Ansible
 
 `daemon_reload` together with a unit runs only where it can matter: the unit wants it, or an earlier step touched unit files. \
 `scope: global` is not supported yet. The message of a failed start ends with the unit's status and journal.

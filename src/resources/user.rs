@@ -14,17 +14,19 @@ use crate::template::Unknown;
 use crate::world::{Account, Answer, Effect, FileKind, GroupEntry, Query, Stat, Stop, View};
 
 const DOC: &str = "\
+# user
+
 Makes accounts, changes them, removes them.
 
 Only what is given is compared. `password` is a hash (`password_hash` filter) and travels on standard input, never on a command line.
 
-# Returns
+## Return values
 
 - `name`, `state`, `home`, `shell`, `comment` (text), `uid`, `group` (int), `groups` (text), `system`, `create_home`, `append`, `move_home` (bool)
 - `ssh_key_file`, `ssh_public_key`, `ssh_fingerprint` (text) with `generate_ssh_key`
 - `force`, `remove` (bool) of a removal
 
-# Examples
+## Examples
 
     - user:
         name: kube
@@ -40,7 +42,7 @@ Only what is given is compared. `password` is a hash (`password_hash` filter) an
         state: absent
         remove: true
 
-# Differences from Ansible
+## Differences from Ansible
 
 `local` has no effect of its own. `ssh_key_passphrase`, `seuser`, `login_class`, `profile`, `role`, `authorization`, `hidden` and \
 `password_expire_account_disable` are not supported yet. On a node with only busybox an existing account's number, home, shell and comment \
@@ -367,6 +369,12 @@ impl User {
             None => self.name.clone(),
         };
         let gid = if group.is_empty() { UNASSIGNED } else { self.gid_of(world, &group)? };
+        let hash = self.password.clone().unwrap_or_else(|| "!".to_owned());
+        let hash = match self.password_lock {
+            Some(true) => format!("!{}", hash.trim_start_matches('!')),
+            Some(false) if self.password.is_some() => hash.trim_start_matches('!').to_owned(),
+            _ => hash,
+        };
         let account = Account {
             name: self.name.clone(),
             uid: self.uid.unwrap_or(UNASSIGNED),
@@ -376,7 +384,7 @@ impl User {
             shell: self.shell.clone().unwrap_or_default(),
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
             group,
-            password: Some(self.password.clone().unwrap_or_else(|| "!".to_owned())),
+            password: Some(hash.clone()),
             expires: self.expires.flatten(),
         };
         if self.group.is_none() && !own_group_exists {
@@ -399,9 +407,6 @@ impl User {
             }
         }
         if self.password.is_some() || self.password_lock == Some(true) {
-            let hash = self.password.clone().unwrap_or_default();
-            let lock = self.password_lock == Some(true);
-            let hash = if lock { format!("!{}", hash.trim_start_matches('!')) } else { hash };
             work.actions.push(self.set_password(&hash));
         }
         Ok((account, work))
@@ -557,7 +562,8 @@ impl User {
             None if self.password_lock.is_none() => current.clone(),
             None => match (lock, locked(current)) {
                 (true, false) => format!("!{current}"),
-                (false, true) => bare(current),
+                // Without a hash, unlocking would let anyone in without a password.
+                (false, true) if !bare(current).is_empty() => bare(current),
                 _ => current.clone(),
             },
         };

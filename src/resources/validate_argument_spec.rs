@@ -13,15 +13,17 @@ use crate::template::Unknown;
 use crate::world::Stop;
 
 const DOC: &str = "\
+# validate_argument_spec
+
 Checks variables against an argument specification: types, required values, choices, elements and sub-options.
 
 A role's meta/argument_specs.yml is checked the same way before the role's first task.
 
-# Returns
+## Return values
 
 - `msg` (text), `argument_errors` (list), `argument_spec_data` (mapping), `validate_args_context` (mapping)
 
-# Examples
+## Examples
 
     - validate_argument_spec:
         argument_spec:
@@ -41,7 +43,7 @@ A role's meta/argument_specs.yml is checked the same way before the role's first
         provided_arguments:
           port: 6443
 
-# Differences from Ansible
+## Differences from Ansible
 
 Messages of failed conversions are shorter.
 ";
@@ -329,7 +331,7 @@ mod tests {
     use super::*;
 
     fn value(json: serde_json::Value) -> Value {
-        Value::from_serialize(json)
+        crate::resources::testing::value_of(&json)
     }
 
     #[test]

@@ -57,7 +57,12 @@ kd_touch(){ p=$1 a=$2 m=$3; if [ -z "$a$m" ]; then [ -e "$p" ] || kd_c "cannot m
 kd_systemctl(){ u=$1; shift
   command -v systemctl >/dev/null 2>&1 || { kd_no "cannot manage units: the node has no \`systemctl\`"; return 1; }
   if [ "$u" ] && [ -z "$XDG_RUNTIME_DIR" ]; then export XDG_RUNTIME_DIR=/run/user/$I; fi
-  kd_c "failed" systemctl $u "$@"; R=$?; return $R; }
+  kd_c "failed" systemctl $u "$@"; R=$?; [ $R = 0 ] && return 0
+  # Why a unit did not start stands in its status and journal.
+  case " $*" in *" start -- "*|*" restart -- "*|*" reload -- "*)
+    while [ "$1" != -- ]; do shift; done; shift; P=$((P+1))
+    LC_ALL=C systemctl $u status --no-pager --full --lines=10 -- "$@" >>"$E" 2>&1 3<&- ;;
+  esac; return $R; }
 # INDEX-independent end of a program: RC, exit codes that are success (empty: all).
 kd_rc(){ R=$1 M="exited with $1"
   if [ -e "$D/c$X" ]; then kd_no "cannot change to the directory"; return 1; fi

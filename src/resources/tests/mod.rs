@@ -1,0 +1,5 @@
+//! Tests of the system resources: each against worlds made up by hand, and by properties.
+
+mod accounts;
+mod running;
+mod units;
