@@ -16,6 +16,8 @@ mod local;
 mod pipes;
 mod quote;
 mod shell;
+mod ssh;
+mod system_ssh;
 
 pub use action::{Action, Blob, Command, Download, ExecSpec, Owner, UnpackSource};
 pub use api::{Conversation, Done, Hello, HostKeyPolicy, Identity, NodeError, Secret, Target, Traffic, Transport};
@@ -26,24 +28,10 @@ pub use quote::quote;
 pub fn connect(target: &Target) -> Box<dyn Conversation> {
     let transport: Box<dyn channel::Transport> = match target.transport {
         Transport::Local => Box::new(local::Local),
-        Transport::Ssh | Transport::SystemSsh => Box::new(NoTransport(target.name.clone())),
+        Transport::Ssh => Box::new(ssh::Ssh::new(target)),
+        Transport::SystemSsh => Box::new(system_ssh::SystemSsh::new(target, None)),
     };
     Box::new(conversation::Node::new(target, transport))
-}
-
-struct NoTransport(String);
-
-impl channel::Transport for NoTransport {
-    fn open(&mut self, _: &str) -> Result<Box<dyn channel::Channel>, NodeError> {
-        Err(NodeError::Unreachable { message: format!("{}: ssh is not supported yet", self.0), help: vec![] })
-    }
-    fn disconnect(&mut self) {}
-    fn describe(&self) -> String {
-        self.0.clone()
-    }
-    fn user(&self) -> Option<String> {
-        None
-    }
 }
 
 #[cfg(test)]

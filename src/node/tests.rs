@@ -1,3 +1,5 @@
 //! The conversation with real shells on this machine.
 
 mod local;
+mod ssh;
+mod sshd;
