@@ -2,6 +2,7 @@
 //!
 //! Pure like the resources themselves: everything here takes a [`crate::world::View`] and returns actions and effects.
 
+pub mod archive;
 pub mod attributes;
 pub mod diff;
 pub mod mode;
