@@ -18,6 +18,7 @@ mod getent;
 mod group;
 mod include_vars;
 mod kit;
+mod lineinfile;
 mod pause;
 mod ping;
 mod raw;

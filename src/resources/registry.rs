@@ -34,6 +34,7 @@ static TYPES: &[&ResourceType] = &[
     &super::include_vars::TYPE,
     // k
     // l
+    &super::lineinfile::TYPE,
     // m
     // p
     &super::pause::TYPE,

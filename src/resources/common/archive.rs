@@ -38,7 +38,10 @@ pub struct Member {
 #[derive(Debug, Clone, PartialEq)]
 pub enum MemberKind {
     Dir,
-    File { size: u64, sha1: String },
+    File {
+        size: u64,
+        sha1: String,
+    },
     Link(String),
     /// A second name of an earlier member.
     Hard(String),
@@ -328,8 +331,7 @@ mod tests {
         bz.write_all(&plain).unwrap();
         let mut xz = vec![];
         lzma_rs::xz_compress(&mut plain.as_slice(), &mut xz).unwrap();
-        let mut zstd =
-            ruzstd::encoding::compress_to_vec(plain.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
+        let mut zstd = ruzstd::encoding::compress_to_vec(plain.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
         for (format, bytes) in [
             (Format::TarGz, gz.finish().unwrap()),
             (Format::TarBz2, bz.finish().unwrap()),

@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod attributes;
 pub mod diff;
+pub mod edit;
 pub mod mode;
 pub mod paths;
 pub mod place;
