@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use indexmap::IndexMap;
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 
 use super::{Context, EvalError, Unknown};
 use crate::problem::Problem;
@@ -78,7 +78,69 @@ pub fn takes_holes(filter: &str) -> bool {
             | "slice"
             | "reverse"
             | "type_debug"
+            | "map"
+            | "select"
+            | "reject"
+            | "selectattr"
+            | "rejectattr"
+            | "ternary"
+            | "extract"
+            | "flatten"
+            | "random"
+            | "items2dict"
     )
+}
+
+/// A filter's or test's own name: `ansible.builtin.combine` is `combine`.
+pub fn short_name(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// Calls a filter by name (`map('regex_replace', …)`): qualified names, checked arguments; an unknown input stays unknown.
+pub fn apply_filter(state: &mut State, name: &str, args: &[Value]) -> Result<Value, Error> {
+    let short = short_name(name);
+    if let Some(first) = args.first()
+        && Unknown::of(first).is_some()
+    {
+        return Ok(first.clone());
+    }
+    if !matches!(short, "default" | "d" | "mandatory") {
+        check(args, takes_holes(short))?;
+    }
+    state.apply_filter(short, args).map_err(|e| match e.kind() {
+        ErrorKind::UnknownFilter => {
+            let problem = Problem::new("unknown-filter", format!("there is no filter `{name}`"));
+            carry(EvalError::Failed(problem.nearest(short, super::filters::filter_names())))
+        }
+        _ => e,
+    })
+}
+
+/// Asks a test by name (`select('match', …)`): qualified names, checked arguments.
+pub fn perform_test(state: &mut State, name: &str, args: &[Value]) -> Result<bool, Error> {
+    let short = short_name(name);
+    if matches!(short, "defined" | "undefined") {
+        if args.first().and_then(Unknown::of).is_some() {
+            return Ok(short == "defined");
+        }
+    } else {
+        check(args, false)?;
+    }
+    state.perform_test(short, args).map_err(|e| match e.kind() {
+        ErrorKind::UnknownTest => {
+            let problem = Problem::new("unknown-test", format!("there is no test `{name}`"));
+            carry(EvalError::Failed(problem.nearest(short, super::tests::test_names())))
+        }
+        _ => e,
+    })
+}
+
+/// Arguments are known and defined, deep unless the filter only moves elements.
+fn check(args: &[Value], holes: bool) -> Result<(), Error> {
+    for arg in args {
+        if holes { super::eval::check_one(arg) } else { super::eval::check_deep(arg) }.map_err(carry)?;
+    }
+    Ok(())
 }
 
 /// An [`EvalError`] on its way through minijinja.

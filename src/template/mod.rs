@@ -2,19 +2,34 @@
 //!
 //! Used by plan and apply (one evaluator). Everything a template can yield is a [`minijinja::Value`]; two values
 //! are special: [`Unknown`] (known only after an earlier step ran) and [`omit`].
+//!
+//! `syntax/` reads templates, `eval/` walks them, `lazy` holds variables not evaluated yet, `context` is what others call;
+//! `filters/`, `tests/` and `lookups/` meet the evaluator by the rules of [`call`].
 
 pub mod args;
+mod builtin_lookups;
 pub mod call;
 mod context;
 pub mod datetime;
+mod engine;
+mod eval;
+mod files;
 pub mod filters;
+mod lazy;
+mod mentions;
+mod paths;
+mod place;
 pub mod pyformat;
 pub mod pyregex;
 mod python;
+pub mod syntax;
 pub mod tests;
 pub mod types;
 mod unknown;
 
-pub use context::{Context, Engine, EngineOptions, EvalError, SearchPaths};
+pub use context::{Context, DefinedAt, EvalError};
+pub use engine::{Decrypt, Engine, EngineOptions};
+pub use files::request as template_request;
+pub use paths::SearchPaths;
 pub use python::{attribute, float_text, repr, text, truth};
 pub use unknown::{Cause, Unknown, is_omit, omit};

@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
-use minijinja::{Error, ErrorKind, State, Value};
+use minijinja::{Error, State, Value};
 
 use crate::template::args::{
     Call, Entry, defined, err, flag, integer, items, list, opt_string, pairs, string, text, truth, tuple,
 };
-use crate::template::call::undefined;
+use crate::template::call::{apply_filter, perform_test, undefined};
 use crate::template::types::type_name;
 use crate::template::{attribute, repr};
 
@@ -37,36 +37,6 @@ pub const FILTERS: &[Entry] = &[
     ("slice", slice),
     ("join", join),
 ];
-
-/// Calls a filter by its short or qualified name.
-fn apply_filter(state: &mut State, name: &str, args: &[Value]) -> Result<Value, Error> {
-    let short = name.rsplit('.').next().unwrap_or(name);
-    state.apply_filter(short, args).map_err(|e| match e.kind() {
-        ErrorKind::UnknownFilter => {
-            let near = crate::problem::nearest(short, super::filter_names());
-            err(format!(
-                "there is no filter `{name}`{}",
-                near.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default()
-            ))
-        }
-        _ => e,
-    })
-}
-
-/// Asks a test by its short or qualified name.
-fn perform_test(state: &mut State, name: &str, args: &[Value]) -> Result<bool, Error> {
-    let short = name.rsplit('.').next().filter(|s| !s.is_empty()).unwrap_or(name);
-    state.perform_test(short, args).map_err(|e| match e.kind() {
-        ErrorKind::UnknownTest => {
-            let near = crate::problem::nearest(short, crate::template::tests::test_names());
-            err(format!(
-                "there is no test `{name}`{}",
-                near.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default()
-            ))
-        }
-        _ => e,
-    })
-}
 
 /// An attribute given as text (`a.b`) or as a number.
 fn attribute_of(item: &Value, key: &Value) -> Value {

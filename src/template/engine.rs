@@ -1,0 +1,201 @@
+//! What all contexts of a run share: minijinja's environment with Ansible's filters and tests, parsed templates, warnings.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use indexmap::IndexMap;
+use minijinja::value::Kwargs;
+use minijinja::{Environment, State, UndefinedBehavior, Value};
+
+use super::EvalError;
+use super::eval::{Failed, Undefined};
+use super::place::Origin;
+use super::syntax::ast::{Expr, Template};
+use super::syntax::{LexOptions, SyntaxError, parse_expression, parse_template};
+use crate::problem::Problem;
+use crate::source::Span;
+
+/// Parsed templates kept; beyond that the store begins anew.
+const MAX_TEMPLATES: usize = 20_000;
+
+/// Shared by all contexts of a run. Thread-safe.
+pub struct Engine {
+    pub(super) options: EngineOptions,
+    env: Environment<'static>,
+    templates: RwLock<HashMap<LexOptions, HashMap<Arc<str>, Arc<Template>>>>,
+    expressions: RwLock<HashMap<Arc<str>, Arc<Expr>>>,
+    warnings: Mutex<Warnings>,
+}
+
+#[derive(Default)]
+struct Warnings {
+    seen: HashSet<String>,
+    all: Vec<Problem>,
+}
+
+/// Turns `!vault` text into what it holds.
+pub type Decrypt = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
+#[derive(Clone, Default)]
+pub struct EngineOptions {
+    /// Conditions may be any truthy value, as before ansible-core 2.19.
+    pub allow_broken_conditionals: bool,
+    /// The control machine's environment for `lookup('env')`; tests give their own.
+    pub env: Option<BTreeMap<String, String>>,
+    /// How `!vault` values are read; without it they are an error.
+    pub decrypt: Option<Decrypt>,
+}
+
+impl fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineOptions")
+            .field("allow_broken_conditionals", &self.allow_broken_conditionals)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub fn new(options: EngineOptions) -> Arc<Self> {
+        let mut env = Environment::new();
+        // Undefined values never reach minijinja's own functions; where one slips through it is an error.
+        env.set_undefined_behavior(UndefinedBehavior::Strict);
+        env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        super::filters::register(&mut env);
+        super::tests::register(&mut env);
+        register_own(&mut env);
+        Arc::new(Self {
+            options,
+            env,
+            templates: RwLock::default(),
+            expressions: RwLock::default(),
+            warnings: Mutex::default(),
+        })
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    pub(super) fn environment(&self) -> &Environment<'static> {
+        &self.env
+    }
+
+    /// A template's tree, from the store or parsed.
+    pub(super) fn compile(
+        &self,
+        text: &str,
+        options: &LexOptions,
+        origin: &Origin,
+    ) -> Result<Arc<Template>, EvalError> {
+        {
+            let store = self.templates.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(found) = store.get(options).and_then(|s| s.get(text)) {
+                return Ok(found.clone());
+            }
+        }
+        let template = Arc::new(parse_template(text, options).map_err(|e| syntax_problem(e, origin))?);
+        let mut store = self.templates.write().unwrap_or_else(PoisonError::into_inner);
+        if store.values().map(HashMap::len).sum::<usize>() > MAX_TEMPLATES {
+            store.clear();
+        }
+        store.entry(options.clone()).or_default().insert(template.source.clone(), template.clone());
+        Ok(template)
+    }
+
+    /// A bare expression's tree.
+    pub(super) fn compile_expression(&self, text: &str, origin: &Origin) -> Result<Arc<Expr>, EvalError> {
+        {
+            let store = self.expressions.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(found) = store.get(text) {
+                return Ok(found.clone());
+            }
+        }
+        let expr = Arc::new(parse_expression(text, &yaml_options()).map_err(|e| syntax_problem(e, origin))?);
+        let mut store = self.expressions.write().unwrap_or_else(PoisonError::into_inner);
+        if store.len() > MAX_TEMPLATES {
+            store.clear();
+        }
+        store.insert(Arc::from(text), expr.clone());
+        Ok(expr)
+    }
+
+    /// Notes a warning, each place and message once.
+    pub fn warn(&self, code: &'static str, message: &str, span: Option<&Span>) {
+        let mut problem = Problem::new(code, message);
+        if let Some(span) = span {
+            problem = problem.at(span);
+        }
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if warnings.seen.insert(problem.to_string()) {
+            warnings.all.push(problem);
+        }
+    }
+
+    /// The warnings since the last call.
+    pub fn take_warnings(&self) -> Vec<Problem> {
+        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner).all)
+    }
+}
+
+/// How templates in YAML values are read.
+pub(super) fn yaml_options() -> LexOptions {
+    LexOptions { trim_blocks: true, ..LexOptions::default() }
+}
+
+pub(super) fn syntax_problem(error: SyntaxError, origin: &Origin) -> EvalError {
+    let mut problem = Problem::new("template-syntax", format!("syntax error in template: {}", error.message));
+    if let Some(span) = origin.span(error.start, error.end.max(error.start)) {
+        problem = problem.at(&span);
+    }
+    EvalError::Failed(problem)
+}
+
+/// `default`, `defined` and their like for those who call them by name (`map('default', 'x')`, `select('defined')`).
+fn register_own(env: &mut Environment<'static>) {
+    fn is_undefined(value: &Value) -> bool {
+        value.is_undefined() || Undefined::of(value).is_some()
+    }
+    fn default(
+        value: Value,
+        other: Option<Value>,
+        boolean: Option<bool>,
+        kwargs: Kwargs,
+    ) -> Result<Value, minijinja::Error> {
+        let other = other.or(kwargs.get::<Option<Value>>("default_value")?).unwrap_or_else(|| Value::from(""));
+        let boolean = boolean.or(kwargs.get::<Option<bool>>("boolean")?).unwrap_or(false);
+        Ok(if is_undefined(&value) || (boolean && !super::truth(&value)) { other } else { value })
+    }
+    fn mandatory(value: Value) -> Result<Value, minijinja::Error> {
+        match Undefined::of(&value) {
+            Some(undefined) => Err(super::call::carry(EvalError::Undefined(undefined.problem()))),
+            None => Ok(value),
+        }
+    }
+    fn defined(value: Value) -> Result<bool, minijinja::Error> {
+        match Failed::of(&value) {
+            Some(Failed(error)) => Err(super::call::carry(error.clone())),
+            None => Ok(!is_undefined(&value)),
+        }
+    }
+    env.add_filter("default", default);
+    env.add_filter("d", default);
+    env.add_filter("mandatory", mandatory);
+    env.add_test("defined", defined);
+    env.add_test("undefined", |value: Value| defined(value).map(|d| !d));
+}
+
+/// A Python method on text, a list or a number.
+pub(super) fn method(
+    state: &mut State,
+    object: &Value,
+    name: &str,
+    args: &[Value],
+    named: &IndexMap<String, Value>,
+) -> Result<Value, EvalError> {
+    let mut all = args.to_vec();
+    if !named.is_empty() {
+        all.push(Value::from(Kwargs::from_iter(named.clone())));
+    }
+    object.call_method(state, name, &all).map_err(EvalError::from)
+}
