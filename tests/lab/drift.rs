@@ -1,0 +1,42 @@
+//! What was changed by hand on a node is shown by the next plan and mended by the next apply.
+
+use crate::bed::Bed;
+
+const TAGS: [&str; 2] = ["--tags", "role-cni,role-runc,role-containerd"];
+
+#[test]
+#[ignore = "needs root and the lab: ./test lab"]
+fn drift_is_shown_and_mended() {
+    let bed = Bed::worker99().with_mirror();
+    let kdeploy = |args: &[&str]| bed.kdeploy(&[args, &TAGS].concat());
+    kdeploy(&["apply", "k8s.yml"]).ends_with(0);
+
+    // What is done by hand, what the plan must name, and how the node reads when it is mended.
+    let drifts = [
+        ("chmod 700 /usr/local/sbin/runc", "/usr/local/sbin/runc", "stat -c %a /usr/local/sbin/runc", "755"),
+        ("chown 1000 /opt/cni/bin/bridge", "/opt/cni/bin", "stat -c %U /opt/cni/bin/bridge", "root"),
+        ("rm /opt/cni/bin/portmap", "/opt/cni/bin", "test -x /opt/cni/bin/portmap && echo there", "there"),
+        ("echo '# by hand' >> /etc/containerd/config.toml", "by hand", "grep -c 'by hand' /etc/containerd/config.toml || true", "0"),
+        ("rm /etc/cni/net.d/10-bridge.conflist", "10-bridge.conflist", "test -f /etc/cni/net.d/10-bridge.conflist && echo there", "there"),
+        ("printf x >> /usr/local/bin/ctr", "/usr/local/bin/ctr", "ctr --version | cut -d' ' -f1", "ctr"),
+        ("systemctl stop containerd", "containerd", "systemctl is-active containerd", "active"),
+        ("systemctl disable containerd", "containerd", "systemctl is-enabled containerd", "enabled"),
+    ];
+    for (by_hand, named, look, mended) in drifts {
+        bed.on("worker99", by_hand);
+        kdeploy(&["plan", "k8s.yml", "--detailed-exitcode", "--diff"]).ends_with(2).says(named);
+        kdeploy(&["apply", "k8s.yml"]).ends_with(0);
+        assert_eq!(bed.on("worker99", look).trim(), mended, "after `{by_hand}`");
+        kdeploy(&["plan", "k8s.yml", "--detailed-exitcode"]).ends_with(0);
+    }
+
+    // All of it at once.
+    for (by_hand, ..) in drifts {
+        bed.on("worker99", by_hand);
+    }
+    kdeploy(&["apply", "k8s.yml"]).ends_with(0);
+    for (by_hand, _, look, mended) in drifts {
+        assert_eq!(bed.on("worker99", look).trim(), mended, "after `{by_hand}`, with the others");
+    }
+    kdeploy(&["plan", "k8s.yml", "--detailed-exitcode"]).ends_with(0);
+}

@@ -1,0 +1,11 @@
+//! kdeploy against real nodes: systemd, sshd, no Python (lab/README.md).
+//!
+//! Every test makes a lab of its own, so they run side by side, and takes it down, even when it is killed. They need root and are
+//! ignored by default; `./test lab` runs them.
+
+mod bed;
+mod container;
+mod docker;
+mod drift;
+mod faults;
+mod logins;
