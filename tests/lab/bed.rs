@@ -65,9 +65,13 @@ impl Bed {
         for folder in ["roles", "playbooks"] {
             std::os::unix::fs::symlink(Path::new(REPOSITORY).join(folder), bed.project.path().join(folder)).unwrap();
         }
-        bed.write("kdeploy.toml", "inventory = \"inventory\"\nplaybook = \"playbooks/k8s.yml\"\nroles_path = [\"roles\"]\n");
+        bed.write(
+            "kdeploy.toml",
+            "inventory = \"inventory\"\nplaybook = \"playbooks/k8s.yml\"\nroles_path = [\"roles\"]\n",
+        );
         bed.write("inventory/hosts.ini", &bed.lab("lab", &["inventory"]));
-        let settings = std::fs::read_to_string(Path::new(REPOSITORY).join("inventories/lab/group_vars/all/lab.yml")).unwrap();
+        let settings =
+            std::fs::read_to_string(Path::new(REPOSITORY).join("inventories/lab/group_vars/all/lab.yml")).unwrap();
         bed.write("inventory/group_vars/all/lab.yml", &settings);
         let known_hosts = std::fs::read_to_string(bed.dir().join("known_hosts")).unwrap();
         std::fs::create_dir(bed.home.path().join(".ssh")).unwrap();
@@ -164,6 +168,7 @@ pub fn finished(child: Child) -> Run {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        let _ = Command::new(Path::new(REPOSITORY).join("lab/lab")).arg("down").env("KDEPLOY_LAB_NAME", &self.lab).status();
+        let _ =
+            Command::new(Path::new(REPOSITORY).join("lab/lab")).arg("down").env("KDEPLOY_LAB_NAME", &self.lab).status();
     }
 }

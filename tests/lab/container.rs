@@ -10,12 +10,20 @@ fn run_container(bed: &Bed, node: &str) -> String {
     let lab_dir = bed.dir();
     let image = std::fs::File::open(format!("{}/images/busybox.tar", www.trim())).unwrap();
     let copied = std::process::Command::new("ssh")
-        .args(["-F", lab_dir.join("ssh_config").to_str().unwrap(), node, "cat > /root/image.tar && ctr images import /root/image.tar"])
+        .args([
+            "-F",
+            lab_dir.join("ssh_config").to_str().unwrap(),
+            node,
+            "cat > /root/image.tar && ctr images import /root/image.tar",
+        ])
         .stdin(image)
         .output()
         .unwrap();
     assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-    bed.on(node, "ctr run --rm --cni docker.io/library/busybox:lab t$$ sh -c 'echo hello; ip -4 addr show eth0' </dev/null")
+    bed.on(
+        node,
+        "ctr run --rm --cni docker.io/library/busybox:lab t$$ sh -c 'echo hello; ip -4 addr show eth0' </dev/null",
+    )
 }
 
 #[test]
@@ -33,11 +41,18 @@ fn a_bare_node_becomes_a_worker_role_by_role() {
     }
     let out = run_container(&bed, "worker99");
     assert!(out.contains("hello") && out.contains("inet 10.88."), "{out}");
-    assert_eq!(bed.on("worker99", "stat -c '%U:%G %a' /opt/cni/bin/bridge /usr/local/sbin/runc /usr/local/bin/containerd"), "root:root 755\n".repeat(3));
-    assert_eq!(bed.on("worker99", "systemctl is-active containerd; systemctl is-enabled containerd"), "active\nenabled\n");
+    assert_eq!(
+        bed.on("worker99", "stat -c '%U:%G %a' /opt/cni/bin/bridge /usr/local/sbin/runc /usr/local/bin/containerd"),
+        "root:root 755\n".repeat(3)
+    );
+    assert_eq!(
+        bed.on("worker99", "systemctl is-active containerd; systemctl is-enabled containerd"),
+        "active\nenabled\n"
+    );
 
     // The second time nothing changes, at the cost of a few round trips.
-    let again = bed.kdeploy(&["plan", "k8s.yml", "--tags", ROLES, "--detailed-exitcode", "--output", "json"]).ends_with(0);
+    let again =
+        bed.kdeploy(&["plan", "k8s.yml", "--tags", ROLES, "--detailed-exitcode", "--output", "json"]).ends_with(0);
     assert!(again.count("worker99", "round_trips") <= 4, "{} round trips", again.count("worker99", "round_trips"));
     let again = bed.kdeploy(&["apply", "k8s.yml", "--tags", ROLES, "--output", "json"]).ends_with(0);
     assert_eq!(again.count("worker99", "changed"), 0, "{}", again.stdout);

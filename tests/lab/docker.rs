@@ -19,7 +19,10 @@ fn taken_away(layer: &str) {
     bed.kdeploy(&[&["plan"], &absent[..], &["--detailed-exitcode"]].concat()).ends_with(0);
 
     bed.kdeploy(&["apply", "k8s.yml", "--tags", "role-cni,role-runc,role-containerd"]).ends_with(0);
-    assert_eq!(bed.on("worker99", "systemctl is-active containerd; command -v containerd"), "active\n/usr/local/bin/containerd\n");
+    assert_eq!(
+        bed.on("worker99", "systemctl is-active containerd; command -v containerd"),
+        "active\n/usr/local/bin/containerd\n"
+    );
     // The bundle's programs bear the same names: now they are containerd's.
     bed.kdeploy(&[&["apply"], &absent[..]].concat()).ends_with(0);
     assert_eq!(bed.on("worker99", "systemctl is-active containerd; command -v ctr"), "active\n/usr/local/bin/ctr\n");

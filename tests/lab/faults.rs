@@ -22,7 +22,8 @@ const SLOW: &str = "
 ";
 
 /// Files that a cut-off write could have left.
-const STRAY: &str = "find /srv /opt /etc/containerd /usr/local -name '.*' ! -name .complete ! -name '.' | head; ls -A /srv | sort";
+const STRAY: &str =
+    "find /srv /opt /etc/containerd /usr/local -name '.*' ! -name .complete ! -name '.' | head; ls -A /srv | sort";
 
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
@@ -115,7 +116,9 @@ fn downloads_that_are_not_what_they_should_be() {
 fn an_unreachable_host_beside_a_good_one() {
     let bed = Bed::worker99();
     let gone = bed.address("worker99").replace(".11", ".250");
-    let hosts = bed.lab("lab", &["inventory"]).replace("[k8s_worker]\n", &format!("[k8s_worker]\nworker98 ansible_host={gone}\n"));
+    let hosts = bed
+        .lab("lab", &["inventory"])
+        .replace("[k8s_worker]\n", &format!("[k8s_worker]\nworker98 ansible_host={gone}\n"));
     bed.write("inventory/hosts.ini", &hosts);
     bed.write("one.yml", "- hosts: k8s_worker\n  gather_facts: false\n  tasks:\n    - copy:\n        content: one\n        dest: /srv/one\n");
     let run = bed.kdeploy(&["apply", "one.yml", "--timeout", "4", "--output", "json"]).ends_with(4);

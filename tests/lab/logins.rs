@@ -24,17 +24,27 @@ fn bed() -> Bed {
 fn a_user_with_sudo_without_password() {
     let bed = bed();
     bed.kdeploy(&["apply", "playbooks-own/login.yml", "-u", "deploy", "-e", "ansible_user=deploy"]).ends_with(0);
-    assert_eq!(bed.on("worker99", "cat /etc/kdeploy-login; stat -c '%U %a' /etc/kdeploy-login"), "by deploy\nroot 600\n");
+    assert_eq!(
+        bed.on("worker99", "cat /etc/kdeploy-login; stat -c '%U %a' /etc/kdeploy-login"),
+        "by deploy\nroot 600\n"
+    );
 }
 
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
 fn a_password_for_the_login_and_for_sudo() {
     let bed = bed();
-    let login = "[k8s_worker:vars]\nansible_user=operator\nansible_password=operator\nansible_become_password=operator\n";
-    bed.write("inventory/hosts.ini", &format!("[k8s_worker]\nworker99 ansible_host={}\n\n{login}", bed.address("worker99")));
+    let login =
+        "[k8s_worker:vars]\nansible_user=operator\nansible_password=operator\nansible_become_password=operator\n";
+    bed.write(
+        "inventory/hosts.ini",
+        &format!("[k8s_worker]\nworker99 ansible_host={}\n\n{login}", bed.address("worker99")),
+    );
     let run = bed.kdeploy(&["apply", "playbooks-own/login.yml", "-vvv"]).ends_with(0);
-    assert_eq!(bed.on("worker99", "cat /etc/kdeploy-login; stat -c '%U %a' /etc/kdeploy-login"), "by operator\nroot 600\n");
+    assert_eq!(
+        bed.on("worker99", "cat /etc/kdeploy-login; stat -c '%U %a' /etc/kdeploy-login"),
+        "by operator\nroot 600\n"
+    );
     // The user's name is the password: it must not stand where the name has no business, on a command line of the node.
     assert!(!run.text().contains("password=operator"), "{}", run.text());
 }
