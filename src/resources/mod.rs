@@ -29,6 +29,7 @@ mod set_stats;
 mod setup;
 mod stat;
 mod systemd;
+mod unarchive;
 mod user;
 mod validate_argument_spec;
 

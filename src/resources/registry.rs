@@ -53,6 +53,7 @@ static TYPES: &[&ResourceType] = &[
     // t
     &super::template::TYPE,
     // u
+    &super::unarchive::TYPE,
     &super::user::TYPE,
     // v
     &super::validate_argument_spec::TYPE,

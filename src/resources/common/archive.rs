@@ -33,6 +33,15 @@ pub struct Member {
     pub gid: u32,
     pub user: String,
     pub group: String,
+    /// Seconds since the epoch; 0 in a zip.
+    pub mtime: f64,
+}
+
+impl Member {
+    /// Zip archives name no owners.
+    pub fn is_zip(&self) -> bool {
+        self.mtime == 0.0 && self.user.is_empty() && self.group.is_empty() && self.uid == 0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -163,6 +172,8 @@ fn tar_members(reader: impl Read) -> std::io::Result<Vec<Member>> {
             gid: u32::try_from(header.gid()?).unwrap_or(u32::MAX),
             user: text(header.username_bytes()),
             group: text(header.groupname_bytes()),
+            #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^52")]
+            mtime: header.mtime()? as f64,
             kind,
             shown,
         });
@@ -259,6 +270,7 @@ pub fn zip_members(bytes: &[u8]) -> std::io::Result<Vec<(Member, Vec<u8>)>> {
             gid: 0,
             user: String::new(),
             group: String::new(),
+            mtime: 0.0,
             kind,
             shown,
         };

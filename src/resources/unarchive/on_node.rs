@@ -1,0 +1,185 @@
+//! An archive that is only on the node: the node's own tar compares and unpacks.
+
+use minijinja::Value;
+
+use super::{Unarchive, extract_results};
+use crate::node::{Blob, UnpackSource};
+use crate::resources::common::{archive, attributes, diff, fail, paths};
+use crate::resources::{Change, ChangeKind, TaskResult, Verdict};
+use crate::world::{Output, Query, Stat, Stop, View};
+
+/// By the file's name, as Ansible's handlers are chosen last; the node's tar looks at the content.
+fn handler(path: &str) -> &'static str {
+    let lower = path.to_lowercase();
+    let ends = |list: &[&str]| list.iter().any(|e| lower.ends_with(e));
+    if is_zip(path) {
+        "ZipArchive"
+    } else if ends(&[".tar.bz2", ".tbz", ".tbz2"]) {
+        "TarBzipArchive"
+    } else if ends(&[".tar.xz", ".txz"]) {
+        "TarXzArchive"
+    } else if ends(&[".tar.zst", ".tzst"]) {
+        "TarZstdArchive"
+    } else if ends(&[".tar"]) {
+        "TarArchive"
+    } else {
+        "TgzArchive"
+    }
+}
+
+fn is_zip(path: &str) -> bool {
+    let lower = path.to_lowercase();
+    [".zip", ".jar", ".war", ".whl"].iter().any(|e| lower.ends_with(e))
+}
+
+impl Unarchive {
+    fn list_query(path: &str) -> Query {
+        let argv = if is_zip(path) { vec!["unzip", "-Z1", path] } else { vec!["tar", "-tf", path] };
+        Query::Read { argv: argv.into_iter().map(str::to_owned).collect() }
+    }
+
+    fn diff_query(&self, path: &str) -> Query {
+        let mut argv: Vec<String> = ["tar", "--diff", "-C", &self.dest].map(str::to_owned).to_vec();
+        argv.extend(
+            self.options.for_tar().into_iter().filter(|o| o.starts_with("--strip-components") || o == "--wildcards"),
+        );
+        argv.extend(self.options.exclude.iter().map(|e| format!("--exclude={e}")));
+        argv.extend(["-f".to_owned(), path.to_owned()]);
+        argv.extend(self.options.include.iter().cloned());
+        Query::Read { argv }
+    }
+
+    pub(super) fn want_on_node(&self, view: &View, path: &str) {
+        view.want([Query::Stat { path: path.to_owned(), follow: true }]);
+        if view.knows(&Query::Content { path: path.to_owned() }) {
+            return;
+        }
+        if is_zip(path) {
+            view.want([Self::list_query(path)]);
+        } else {
+            view.want([self.diff_query(path)]);
+        }
+        if self.list_files {
+            view.want([Self::list_query(path)]);
+        }
+    }
+
+    pub(super) fn on_node(&self, view: &View, path: &str, dest: &Stat) -> Result<Verdict, Stop> {
+        if view.stat(path, true)?.is_none() {
+            return fail(format!("Source '{path}' does not exist"));
+        }
+        if view.knows(&Query::Content { path: path.to_owned() }) {
+            // A copy of it is at hand (an earlier step puts it there), or it is known only afterwards.
+            let Some(bytes) = view.content(path)? else { return fail(format!("Source '{path}' is no file")) };
+            let listing = archive::list(&bytes)
+                .map_err(|e| Stop::Failed(format!("Failed to find handler for \"{path}\": {e}")))?;
+            self.want_members(view, &listing)?;
+            return self.compare(view, &listing, &Blob::Bytes(bytes), dest);
+        }
+        let mut result = TaskResult::unchanged()
+            .with("src", self.src.as_str())
+            .with("dest", self.dest.as_str())
+            .with("handler", handler(path));
+        if self.list_files {
+            let list = self.names(view, path)?;
+            result = result.with("files", Value::from(list.into_iter().map(Value::from).collect::<Vec<_>>()));
+        }
+        let different =
+            if is_zip(path) { self.missing_members(view, path)? } else { self.tar_differences(view, path)? };
+        let result = attributes::describe(result, dest);
+        if different.is_empty() {
+            return Ok(Verdict::Unchanged(result));
+        }
+        let shown: String = different.iter().take(200).map(|line| format!("{line}\n")).collect();
+        Ok(Verdict::Change(Change {
+            kind: ChangeKind::Change,
+            diff: vec![diff::sizes(&self.dest, path, None, shown)],
+            actions: vec![self.unpack(UnpackSource::OnNode(path.to_owned()))],
+            effects: vec![],
+            opaque: true,
+            result: TaskResult { changed: true, ..result.with("extract_results", extract_results(0, "")) },
+        }))
+    }
+
+    fn read(view: &View, query: Query) -> Result<Output, Stop> {
+        match view.ask(query)? {
+            crate::world::Answer::Output(output) => Ok(output),
+            _ => Ok(Output::default()),
+        }
+    }
+
+    fn names(&self, view: &View, path: &str) -> Result<Vec<String>, Stop> {
+        let output = Self::read(view, Self::list_query(path))?;
+        if output.rc != 0 {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return fail(format!("Failed to find handler for \"{path}\": {said}"));
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text
+            .lines()
+            .filter(|l| self.options.place(l.trim_start_matches("./").trim_end_matches('/')).is_some())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Members that are not there at all: as much as can be said without reading the archive here.
+    fn missing_members(&self, view: &View, path: &str) -> Result<Vec<String>, Stop> {
+        let names = self.names(view, path)?;
+        let targets: Vec<String> = names
+            .iter()
+            .filter_map(|n| self.options.place(n.trim_start_matches("./").trim_end_matches('/')))
+            .map(|relative| paths::clean(&paths::join(&self.dest, &relative)))
+            .collect();
+        view.want(targets.iter().map(|path| Query::Stat { path: path.clone(), follow: false }));
+        let mut missing = vec![];
+        for target in targets {
+            if view.stat(&target, false)?.is_none() {
+                missing.push(target);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The lines of `tar --diff` that count.
+    fn tar_differences(&self, view: &View, path: &str) -> Result<Vec<String>, Stop> {
+        let output = Self::read(view, self.diff_query(path))?;
+        if output.rc == 0 {
+            return Ok(vec![]);
+        }
+        let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if text.contains("unrecognized option") || text.contains("invalid option") {
+            // busybox: no comparison, only names.
+            return self.missing_members(view, path);
+        }
+        let root = self.keeps_owner();
+        let lines: Vec<String> = text
+            .lines()
+            .filter(|line| {
+                let says = |what: &str| line.contains(what);
+                (says("Uid differs") && root && self.attributes.owner.is_none())
+                    || (says("Gid differs") && root && self.attributes.group.is_none())
+                    || (says("Mode differs") && self.attributes.mode.is_none())
+                    || [
+                        "Mod time differs",
+                        "Contents differ",
+                        "Size differs",
+                        "Symlink differs",
+                        "File type differs",
+                        "Not linked to",
+                    ]
+                    .iter()
+                    .any(|what| says(what))
+                    || says("Cannot stat")
+                    || says("Cannot open: No such file")
+            })
+            .map(str::to_owned)
+            .collect();
+        if lines.is_empty() && output.rc > 1 {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return fail(format!(
+                "Failed to find handler for \"{path}\". Make sure the required command to extract the file is installed. {said}"
+            ));
+        }
+        Ok(lines)
+    }
+}
