@@ -4,5 +4,6 @@
 //! a [`crate::template::Context`] stacks them, strongest last.
 
 mod scope;
+pub mod vault;
 
 pub use scope::{Definition, Scope};

@@ -22,6 +22,7 @@ mod yaml;
 use minijinja::Environment;
 
 pub use choose::compare;
+pub use convert::ansible_bool;
 pub use paths::expand_user;
 
 use super::args::{Entry, register_filters};

@@ -1,0 +1,57 @@
+//! Ansible's lookups: where values come from outside of the variables, always on the control machine.
+//!
+//! [`find`] gives the function behind a name. `errors=` and `wantlist=`, and the joining of texts by `lookup()`, are the evaluator's.
+
+mod command;
+mod delimited;
+mod files;
+mod found;
+mod lists;
+mod options;
+mod password;
+mod sequence;
+mod url;
+mod variables;
+
+use super::call::Lookup;
+
+const LOOKUPS: &[(&str, Lookup)] = &[
+    ("env", variables::env),
+    ("vars", variables::vars),
+    ("varnames", variables::varnames),
+    ("config", variables::config),
+    ("inventory_hostnames", variables::inventory_hostnames),
+    ("file", files::file),
+    ("unvault", files::unvault),
+    ("template", files::template),
+    ("fileglob", files::fileglob),
+    ("first_found", found::first_found),
+    ("pipe", command::pipe),
+    ("lines", command::lines),
+    ("items", lists::items),
+    ("list", lists::list),
+    ("flattened", lists::flattened),
+    ("dict", lists::dict),
+    ("nested", lists::nested),
+    ("cartesian", lists::nested),
+    ("together", lists::together),
+    ("indexed_items", lists::indexed_items),
+    ("random_choice", lists::random_choice),
+    ("subelements", lists::subelements),
+    ("sequence", sequence::sequence),
+    ("csvfile", delimited::csvfile),
+    ("ini", delimited::ini),
+    ("password", password::password),
+    ("url", url::url),
+];
+
+/// The lookup of this name, short or qualified.
+pub fn find(name: &str) -> Option<Lookup> {
+    let short = name.rsplit('.').next().unwrap_or(name);
+    LOOKUPS.iter().find(|(n, _)| *n == short).map(|(_, f)| *f)
+}
+
+/// The names of all lookups.
+pub fn lookup_names() -> impl Iterator<Item = &'static str> {
+    LOOKUPS.iter().map(|(name, _)| *name)
+}

@@ -1,0 +1,542 @@
+//! Python's methods on text, lists, mappings and numbers: `'a,b'.split(',')`, `d.get('x')`, `s.startswith(…)`.
+//!
+//! The evaluator asks [`call`] for whatever minijinja does not know. Values never change: methods that would change a list or a
+//! mapping in place (`append`, `update`, `pop` …) are in [`mutate`], which gives the changed copy for the evaluator to bind.
+
+use indexmap::IndexMap;
+use minijinja::value::ValueKind;
+use minijinja::{Error, Value};
+
+use super::args::{
+    Call, err, flag, get, integer, is_mapping, items, list, map, opt_integer, pairs, string, text, tuple,
+};
+use super::filters::text::{capitalized, centered, is_space, split_lines, split_text};
+use super::pyformat;
+use super::types::type_name;
+
+/// The methods of text.
+const TEXT: &[&str] = &[
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
+];
+const LIST: &[&str] = &["count", "index", "copy"];
+const MAPPING: &[&str] = &["get", "items", "keys", "values", "copy", "fromkeys"];
+
+/// Calls a method; `None`: the value has no such method.
+pub fn call(
+    value: &Value,
+    name: &str,
+    positional: &[Value],
+    named: &IndexMap<String, Value>,
+) -> Option<Result<Value, Error>> {
+    let known = |names: &[&'static str]| names.iter().copied().find(|n| *n == name);
+    let make = |name| Call { name, positional: positional.to_vec(), named: named.clone() };
+    Some(match value.kind() {
+        ValueKind::String => text_method(value.as_str().unwrap_or_default(), make(known(TEXT)?)),
+        ValueKind::Map => mapping_method(value, make(known(MAPPING)?)),
+        ValueKind::Seq | ValueKind::Iterable => list_method(value, make(known(LIST)?)),
+        ValueKind::Number => number_method(value, name, positional)?,
+        ValueKind::Bytes if name == "decode" => {
+            Ok(Value::from(String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned()))
+        }
+        _ => return None,
+    })
+}
+
+/// The names of the methods a value has, for hints.
+pub fn names_for(value: &Value) -> &'static [&'static str] {
+    match value.kind() {
+        ValueKind::String => TEXT,
+        ValueKind::Map => MAPPING,
+        ValueKind::Seq | ValueKind::Iterable => LIST,
+        _ => &[],
+    }
+}
+
+fn cased(s: &str, wanted: fn(char) -> bool, barred: fn(char) -> bool) -> bool {
+    s.chars().any(wanted) && !s.chars().any(barred)
+}
+
+fn every(s: &str, f: impl Fn(char) -> bool) -> Value {
+    Value::from(!s.is_empty() && s.chars().all(f))
+}
+
+/// Python's `str.title`: a word is a run of letters.
+fn title(s: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in s.chars() {
+        if c.is_alphabetic() {
+            if inside {
+                out.extend(c.to_lowercase())
+            } else {
+                out.extend(c.to_uppercase())
+            }
+            inside = true;
+        } else {
+            out.push(c);
+            inside = false;
+        }
+    }
+    out
+}
+
+/// The part of a text between character positions, as `find` and `startswith` take them.
+fn sliced<'s>(s: &'s str, start: Option<&Value>, end: Option<&Value>) -> Result<Option<(usize, &'s str)>, Error> {
+    let count = s.chars().count() as i64;
+    let place = |n: i64| if n < 0 { (n + count).max(0) } else { n };
+    let start = place(opt_integer(start, "start")?.unwrap_or(0));
+    let end = place(opt_integer(end, "end")?.unwrap_or(count)).min(count);
+    if start > count || start > end {
+        return Ok(None);
+    }
+    let byte = |n: i64| s.char_indices().nth(n as usize).map_or(s.len(), |(i, _)| i);
+    Ok(Some((start as usize, &s[byte(start)..byte(end)])))
+}
+
+fn position(s: &str, call: Call, from_end: bool) -> Result<i64, Error> {
+    let [sub, start, end] = call.bind(["sub", "start", "end"], 1)?;
+    let sub = string(&sub.unwrap_or_default(), "sub")?;
+    let Some((offset, part)) = sliced(s, start.as_ref(), end.as_ref())? else { return Ok(-1) };
+    let found = if from_end { part.rfind(&sub) } else { part.find(&sub) };
+    Ok(found.map_or(-1, |i| (offset + part[..i].chars().count()) as i64))
+}
+
+fn affix(s: &str, call: Call, test: fn(&str, &str) -> bool) -> Result<Value, Error> {
+    let [affix, start, end] = call.bind(["prefix", "start", "end"], 1)?;
+    let affix = affix.unwrap_or_default();
+    let wanted: Vec<String> = match affix.as_str() {
+        Some(one) => vec![one.to_owned()],
+        None if affix.is_tuple() => items(&affix)?.iter().map(|v| string(v, "prefix")).collect::<Result<_, _>>()?,
+        None => return Err(err(format!("a text or a tuple of texts is needed, not {}", type_name(&affix)))),
+    };
+    let Some((_, part)) = sliced(s, start.as_ref(), end.as_ref())? else { return Ok(Value::from(false)) };
+    Ok(Value::from(wanted.iter().any(|w| test(part, w))))
+}
+
+fn padded(s: &str, call: Call, make: fn(&str, String) -> String) -> Result<Value, Error> {
+    let [width, fill] = call.bind(["width", "fillchar"], 1)?;
+    let width = usize::try_from(integer(&width.unwrap_or_default(), "width")?).unwrap_or(0);
+    let fill = fill.map_or(Ok(" ".to_owned()), |f| string(&f, "fillchar"))?;
+    let missing = width.saturating_sub(s.chars().count());
+    Ok(Value::from(make(s, fill.repeat(missing))))
+}
+
+fn stripped(s: &str, call: Call, left: bool, right: bool) -> Result<Value, Error> {
+    let [chars] = call.bind(["chars"], 0)?;
+    let chars = chars.filter(|c| !c.is_none()).map(|c| string(&c, "chars")).transpose()?;
+    let dropped = |c: char| chars.as_ref().map_or_else(|| is_space(c), |chars| chars.contains(c));
+    let s = if left { s.trim_start_matches(dropped) } else { s };
+    Ok(Value::from(if right { s.trim_end_matches(dropped) } else { s }))
+}
+
+fn rsplit(s: &str, separator: Option<&str>, limit: Option<usize>) -> Result<Vec<String>, Error> {
+    let Some(limit) = limit else { return split_text(s, separator, None) };
+    let mut out: Vec<String> = match separator {
+        Some("") => return Err(err("text can't be split at an empty separator")),
+        Some(separator) => s.rsplitn(limit + 1, separator).map(str::to_owned).collect(),
+        None => {
+            let mut out = vec![];
+            let mut rest = s.trim_end_matches(is_space);
+            while !rest.is_empty() {
+                if out.len() >= limit {
+                    out.push(rest.trim_start_matches(is_space).to_owned());
+                    break;
+                }
+                let start = rest.char_indices().rev().find(|(_, c)| is_space(*c)).map_or(0, |(i, c)| i + c.len_utf8());
+                out.push(rest[start..].to_owned());
+                rest = rest[..start].trim_end_matches(is_space);
+            }
+            out
+        }
+    };
+    out.reverse();
+    Ok(out)
+}
+
+fn partitioned(s: &str, call: Call, from_end: bool) -> Result<Value, Error> {
+    let [separator] = call.bind(["sep"], 1)?;
+    let separator = string(&separator.unwrap_or_default(), "sep")?;
+    if separator.is_empty() {
+        return Err(err("text can't be split at an empty separator"));
+    }
+    let at = if from_end { s.rfind(&separator) } else { s.find(&separator) };
+    let parts = match at {
+        Some(at) => [&s[..at], &s[at..at + separator.len()], &s[at + separator.len()..]],
+        None if from_end => ["", "", s],
+        None => [s, "", ""],
+    };
+    Ok(tuple(parts.into_iter().map(Value::from)))
+}
+
+fn text_method(s: &str, call: Call) -> Result<Value, Error> {
+    let texts = |parts: Vec<String>| list(parts.into_iter().map(Value::from));
+    match call.name {
+        "upper" => Ok(Value::from(s.to_uppercase())),
+        "lower" | "casefold" => Ok(Value::from(s.to_lowercase())),
+        "capitalize" => Ok(Value::from(capitalized(s))),
+        "title" => Ok(Value::from(title(s))),
+        "swapcase" => Ok(Value::from(
+            s.chars()
+                .flat_map(|c| {
+                    if c.is_lowercase() { c.to_uppercase().collect::<Vec<_>>() } else { c.to_lowercase().collect() }
+                })
+                .collect::<String>(),
+        )),
+        "islower" => Ok(Value::from(cased(s, char::is_lowercase, char::is_uppercase))),
+        "isupper" => Ok(Value::from(cased(s, char::is_uppercase, char::is_lowercase))),
+        "istitle" => Ok(Value::from(s.chars().any(char::is_alphabetic) && title(s) == s)),
+        "isspace" => Ok(every(s, is_space)),
+        "isdigit" | "isdecimal" => {
+            Ok(every(s, |c| c.is_numeric() && !c.is_alphabetic() && (c.is_ascii_digit() || !c.is_ascii())))
+        }
+        "isnumeric" => Ok(every(s, char::is_numeric)),
+        "isalnum" => Ok(every(s, char::is_alphanumeric)),
+        "isalpha" => Ok(every(s, char::is_alphabetic)),
+        "isascii" => Ok(Value::from(s.is_ascii())),
+        "isprintable" => Ok(Value::from(!s.chars().any(char::is_control))),
+        "isidentifier" => Ok(Value::from(
+            s.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                && s.chars().all(|c| c.is_alphanumeric() || c == '_'),
+        )),
+        "strip" => stripped(s, call, true, true),
+        "lstrip" => stripped(s, call, true, false),
+        "rstrip" => stripped(s, call, false, true),
+        "split" | "rsplit" => {
+            let right = call.name == "rsplit";
+            let [separator, limit] = call.bind(["sep", "maxsplit"], 0)?;
+            let separator = separator.filter(|v| !v.is_none()).map(|v| string(&v, "sep")).transpose()?;
+            let limit = opt_integer(limit.as_ref(), "maxsplit")?.and_then(|l| usize::try_from(l).ok());
+            let parts =
+                if right { rsplit(s, separator.as_deref(), limit) } else { split_text(s, separator.as_deref(), limit) };
+            parts.map(texts)
+        }
+        "splitlines" => {
+            let [keep] = call.bind(["keepends"], 0)?;
+            Ok(texts(split_lines(s, flag(keep.as_ref(), false))))
+        }
+        "partition" => partitioned(s, call, false),
+        "rpartition" => partitioned(s, call, true),
+        "find" => position(s, call, false).map(Value::from),
+        "rfind" => position(s, call, true).map(Value::from),
+        "index" | "rindex" => {
+            let right = call.name == "rindex";
+            match position(s, call, right)? {
+                -1 => Err(err("the text does not hold what is looked for")),
+                n => Ok(Value::from(n)),
+            }
+        }
+        "count" => {
+            let [sub, start, end] = call.bind(["sub", "start", "end"], 1)?;
+            let sub = string(&sub.unwrap_or_default(), "sub")?;
+            let part = sliced(s, start.as_ref(), end.as_ref())?.map_or("", |(_, part)| part);
+            Ok(Value::from(if sub.is_empty() { part.chars().count() + 1 } else { part.matches(&sub).count() }))
+        }
+        "startswith" => affix(s, call, |s, w| s.starts_with(w)),
+        "endswith" => affix(s, call, |s, w| s.ends_with(w)),
+        "removeprefix" => {
+            let [prefix] = call.bind(["prefix"], 1)?;
+            let prefix = string(&prefix.unwrap_or_default(), "prefix")?;
+            Ok(Value::from(s.strip_prefix(prefix.as_str()).unwrap_or(s)))
+        }
+        "removesuffix" => {
+            let [suffix] = call.bind(["suffix"], 1)?;
+            let suffix = string(&suffix.unwrap_or_default(), "suffix")?;
+            Ok(Value::from(s.strip_suffix(suffix.as_str()).unwrap_or(s)))
+        }
+        "replace" => {
+            let [old, new, count] = call.bind(["old", "new", "count"], 2)?;
+            let (old, new) = (string(&old.unwrap_or_default(), "old")?, string(&new.unwrap_or_default(), "new")?);
+            Ok(Value::from(match opt_integer(count.as_ref(), "count")? {
+                Some(n) if n >= 0 => s.replacen(&old, &new, n as usize),
+                _ => s.replace(&old, &new),
+            }))
+        }
+        "center" => {
+            let [width, fill] = call.bind(["width", "fillchar"], 1)?;
+            let width = usize::try_from(integer(&width.unwrap_or_default(), "width")?).unwrap_or(0);
+            let fill = fill.map_or(Ok(" ".to_owned()), |f| string(&f, "fillchar"))?;
+            Ok(Value::from(centered(s, width, fill.chars().next().unwrap_or(' '))))
+        }
+        "ljust" => padded(s, call, |s, pad| format!("{s}{pad}")),
+        "rjust" => padded(s, call, |s, pad| format!("{pad}{s}")),
+        "zfill" => {
+            let [width] = call.bind(["width"], 1)?;
+            let width = usize::try_from(integer(&width.unwrap_or_default(), "width")?).unwrap_or(0);
+            let (sign, digits) = if s.starts_with(['+', '-']) { s.split_at(1) } else { ("", s) };
+            Ok(Value::from(format!("{sign}{}{digits}", "0".repeat(width.saturating_sub(s.chars().count())))))
+        }
+        "expandtabs" => {
+            let [size] = call.bind(["tabsize"], 0)?;
+            let size = usize::try_from(opt_integer(size.as_ref(), "tabsize")?.unwrap_or(8)).unwrap_or(0);
+            let (mut out, mut column) = (String::new(), 0);
+            for c in s.chars() {
+                match c {
+                    '\t' if size > 0 => {
+                        let n = size - column % size;
+                        out.push_str(&" ".repeat(n));
+                        column += n;
+                    }
+                    '\t' => {}
+                    c => {
+                        out.push(c);
+                        column = if matches!(c, '\n' | '\r') { 0 } else { column + 1 };
+                    }
+                }
+            }
+            Ok(Value::from(out))
+        }
+        "join" => {
+            let [parts] = call.bind(["iterable"], 1)?;
+            let parts = items(&parts.unwrap_or_default())?;
+            let texts = parts.iter().map(|p| match p.as_str() {
+                Some(s) => Ok(s),
+                None => Err(err(format!("`join` of a text takes texts, one item is {}", type_name(p)))),
+            });
+            Ok(Value::from(texts.collect::<Result<Vec<_>, _>>()?.join(s)))
+        }
+        "format" => pyformat::str_format(s, &call.positional, &call.named).map(Value::from),
+        "format_map" => {
+            let [mapping] = call.bind(["mapping"], 1)?;
+            let named = pairs(&mapping.unwrap_or_default())?.into_iter().map(|(k, v)| (text(&k), v)).collect();
+            pyformat::str_format(s, &[], &named).map(Value::from)
+        }
+        "encode" => Ok(Value::from_bytes(s.as_bytes().to_vec())),
+        other => Err(super::call::unsupported(format!("the method `{other}` of text"))),
+    }
+}
+
+fn list_method(value: &Value, call: Call) -> Result<Value, Error> {
+    let all = items(value)?;
+    match call.name {
+        "copy" => Ok(list(all)),
+        "count" => {
+            let [wanted] = call.bind(["value"], 1)?;
+            let wanted = wanted.unwrap_or_default();
+            Ok(Value::from(all.iter().filter(|v| **v == wanted).count()))
+        }
+        _ => {
+            let [wanted, start, stop] = call.bind(["value", "start", "stop"], 1)?;
+            let wanted = wanted.unwrap_or_default();
+            let place = |n: i64| usize::try_from(if n < 0 { n + all.len() as i64 } else { n }).unwrap_or(0);
+            let start = place(opt_integer(start.as_ref(), "start")?.unwrap_or(0));
+            let stop = opt_integer(stop.as_ref(), "stop")?.map_or(all.len(), place).min(all.len());
+            (start..stop)
+                .find(|i| all[*i] == wanted)
+                .map(Value::from)
+                .ok_or_else(|| err(format!("{} is not in the list", super::repr(&wanted))))
+        }
+    }
+}
+
+fn mapping_method(value: &Value, call: Call) -> Result<Value, Error> {
+    match call.name {
+        "get" => {
+            let [key, default] = call.bind_lenient(["key", "default"], 1)?;
+            let key = key.unwrap_or_default();
+            super::args::defined(&key, "key")?;
+            Ok(get(value, &key)?.or(default).unwrap_or_else(|| Value::from(())))
+        }
+        "keys" => items(value).map(list),
+        "values" => Ok(list(pairs(value)?.into_iter().map(|(_, v)| v))),
+        "items" => Ok(list(pairs(value)?.into_iter().map(|(k, v)| tuple([k, v])))),
+        "fromkeys" => {
+            let [keys, default] = call.bind(["iterable", "value"], 1)?;
+            let default = default.unwrap_or_else(|| Value::from(()));
+            Ok(map(items(&keys.unwrap_or_default())?.into_iter().map(|k| (k, default.clone()))))
+        }
+        _ => Ok(map(pairs(value)?)),
+    }
+}
+
+fn number_method(value: &Value, name: &str, positional: &[Value]) -> Option<Result<Value, Error>> {
+    let whole = value.is_integer();
+    Some(match name {
+        "bit_length" if whole => match i128::try_from(value.clone()) {
+            Ok(n) => Ok(Value::from(128 - n.unsigned_abs().leading_zeros())),
+            Err(e) => Err(e),
+        },
+        "is_integer" if !whole => Ok(Value::from(super::args::float(value).is_some_and(|f| f.fract() == 0.0))),
+        "conjugate" if positional.is_empty() => Ok(value.clone()),
+        _ => return None,
+    })
+}
+
+/// What a method that changes its list or mapping leaves and returns.
+#[derive(Debug, Clone)]
+pub struct Mutation {
+    /// The list or mapping afterwards.
+    pub value: Value,
+    /// What the call itself gives (`None` for most).
+    pub result: Value,
+}
+
+/// The methods that change a list or a mapping; `None` if it is none of them.
+pub fn mutate(
+    value: &Value,
+    name: &str,
+    positional: &[Value],
+    named: &IndexMap<String, Value>,
+) -> Option<Result<Mutation, Error>> {
+    let name =
+        ["append", "extend", "insert", "remove", "pop", "clear", "reverse", "sort", "update", "setdefault", "popitem"]
+            .into_iter()
+            .find(|n| *n == name)?;
+    let call = Call { name, positional: positional.to_vec(), named: named.clone() };
+    if is_mapping(value) {
+        return match name {
+            "update" | "pop" | "clear" | "setdefault" | "popitem" => Some(mutate_mapping(value, call)),
+            _ => None,
+        };
+    }
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable if !value.is_tuple() => match name {
+            "update" | "setdefault" | "popitem" => None,
+            _ => Some(mutate_list(value, call)),
+        },
+        _ => None,
+    }
+}
+
+fn mutate_list(value: &Value, call: Call) -> Result<Mutation, Error> {
+    let mut all = items(value)?;
+    let mut result = Value::from(());
+    let index = |n: i64, len: usize| usize::try_from(if n < 0 { n + len as i64 } else { n }).ok();
+    match call.name {
+        "append" => {
+            let [item] = call.bind(["object"], 1)?;
+            all.push(item.unwrap_or_default());
+        }
+        "extend" => {
+            let [more] = call.bind(["iterable"], 1)?;
+            all.extend(items(&more.unwrap_or_default())?);
+        }
+        "insert" => {
+            let [at, item] = call.bind(["index", "object"], 2)?;
+            let at = index(integer(&at.unwrap_or_default(), "index")?, all.len()).unwrap_or(0).min(all.len());
+            all.insert(at, item.unwrap_or_default());
+        }
+        "remove" => {
+            let [item] = call.bind(["value"], 1)?;
+            let item = item.unwrap_or_default();
+            match all.iter().position(|v| *v == item) {
+                Some(at) => drop(all.remove(at)),
+                None => return Err(err(format!("{} is not in the list", super::repr(&item)))),
+            }
+        }
+        "pop" => {
+            let [at] = call.bind(["index"], 0)?;
+            let at = index(opt_integer(at.as_ref(), "index")?.unwrap_or(-1), all.len()).filter(|at| *at < all.len());
+            match at {
+                Some(at) => result = all.remove(at),
+                None => return Err(err("`pop` finds no such item in the list")),
+            }
+        }
+        "clear" => all.clear(),
+        "reverse" => all.reverse(),
+        _ => {
+            let [reverse] = call.bind(["reverse"], 0)?;
+            let mut failure = None;
+            all.sort_by(|a, b| {
+                super::filters::compare(a, b).unwrap_or_else(|e| {
+                    failure = Some(e);
+                    std::cmp::Ordering::Equal
+                })
+            });
+            if let Some(e) = failure {
+                return Err(e);
+            }
+            if flag(reverse.as_ref(), false) {
+                all.reverse();
+            }
+        }
+    }
+    Ok(Mutation { value: list(all), result })
+}
+
+fn mutate_mapping(value: &Value, call: Call) -> Result<Mutation, Error> {
+    let mut all: IndexMap<Value, Value> = pairs(value)?.into_iter().collect();
+    let mut result = Value::from(());
+    match call.name {
+        "update" => {
+            for source in &call.positional {
+                if is_mapping(source) {
+                    all.extend(pairs(source)?);
+                    continue;
+                }
+                for pair in items(source)? {
+                    match items(&pair)?.as_slice() {
+                        [k, v] => all.insert(k.clone(), v.clone()),
+                        _ => return Err(err("`update` takes a mapping or pairs")),
+                    };
+                }
+            }
+            all.extend(call.named.into_iter().map(|(k, v)| (Value::from(k), v)));
+        }
+        "pop" => {
+            let [key, default] = call.bind(["key", "default"], 1)?;
+            let key = key.unwrap_or_default();
+            result = match all.shift_remove(&key).or(default) {
+                Some(found) => found,
+                None => return Err(err(format!("there is no key {}", super::repr(&key)))),
+            };
+        }
+        "setdefault" => {
+            let [key, default] = call.bind(["key", "default"], 1)?;
+            result = all
+                .entry(key.unwrap_or_default())
+                .or_insert_with(|| default.unwrap_or_else(|| Value::from(())))
+                .clone();
+        }
+        "popitem" => match all.pop() {
+            Some((k, v)) => result = tuple([k, v]),
+            None => return Err(err("`popitem` finds nothing in the mapping")),
+        },
+        _ => all.clear(),
+    }
+    Ok(Mutation { value: Value::from_object(all), result })
+}
