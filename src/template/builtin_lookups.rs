@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use minijinja::Value;
 
-use super::eval::{check_one, force, ops};
+use super::eval::{check_one, force};
 use super::{Context, EvalError};
 use crate::problem::Problem;
 
@@ -15,25 +15,13 @@ pub fn run(
 ) -> Result<Vec<Value>, EvalError> {
     match super::call::short_name(name) {
         "vars" => variables(context, terms, options),
-        "items" => Ok(terms
-            .iter()
-            .flat_map(|term| match term.kind() {
-                minijinja::value::ValueKind::Seq => ops::items(term).unwrap_or_default(),
-                _ => vec![term.clone()],
-            })
-            .collect()),
-        "env" => Ok(terms
-            .iter()
-            .map(|term| {
-                let name = super::text(term);
-                let found = match &context.engine().options().env {
-                    Some(env) => env.get(&name).cloned(),
-                    None => std::env::var(&name).ok(),
-                };
-                found.map_or_else(|| options.get("default").cloned().unwrap_or_else(|| Value::from("")), Value::from)
-            })
-            .collect()),
-        _ => Err(EvalError::Failed(Problem::new("unknown-lookup", format!("there is no lookup `{name}`")))),
+        _ => match super::lookups::find(name) {
+            Some(lookup) => lookup(context, terms, options).map_err(EvalError::from),
+            None => Err(EvalError::Failed(
+                Problem::new("unknown-lookup", format!("there is no lookup `{name}`"))
+                    .nearest(super::call::short_name(name), super::lookups::lookup_names()),
+            )),
+        },
     }
 }
 

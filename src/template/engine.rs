@@ -193,6 +193,9 @@ pub(super) fn method(
     args: &[Value],
     named: &IndexMap<String, Value>,
 ) -> Result<Value, EvalError> {
+    if let Some(found) = super::methods::call(object, name, args, named) {
+        return found.map_err(EvalError::from);
+    }
     let mut all = args.to_vec();
     if !named.is_empty() {
         all.push(Value::from(Kwargs::from_iter(named.clone())));

@@ -1,15 +1,12 @@
 //! Python's methods on text, lists, mappings and numbers: `'a,b'.split(',')`, `d.get('x')`, `s.startswith(…)`.
 //!
-//! The evaluator asks [`call`] for whatever minijinja does not know. Values never change: methods that would change a list or a
-//! mapping in place (`append`, `update`, `pop` …) are in [`mutate`], which gives the changed copy for the evaluator to bind.
+//! The evaluator asks [`call`]. Methods that would change a list or a mapping in place (`append`, `update`, `pop` …) are its own.
 
 use indexmap::IndexMap;
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::args::{
-    Call, err, flag, get, integer, is_mapping, items, list, map, opt_integer, pairs, string, text, tuple,
-};
+use super::args::{Call, err, flag, get, integer, items, list, map, opt_integer, pairs, string, text, tuple};
 use super::filters::text::{capitalized, centered, is_space, split_lines, split_text};
 use super::pyformat;
 use super::types::type_name;
@@ -404,139 +401,4 @@ fn number_method(value: &Value, name: &str, positional: &[Value]) -> Option<Resu
         "conjugate" if positional.is_empty() => Ok(value.clone()),
         _ => return None,
     })
-}
-
-/// What a method that changes its list or mapping leaves and returns.
-#[derive(Debug, Clone)]
-pub struct Mutation {
-    /// The list or mapping afterwards.
-    pub value: Value,
-    /// What the call itself gives (`None` for most).
-    pub result: Value,
-}
-
-/// The methods that change a list or a mapping; `None` if it is none of them.
-pub fn mutate(
-    value: &Value,
-    name: &str,
-    positional: &[Value],
-    named: &IndexMap<String, Value>,
-) -> Option<Result<Mutation, Error>> {
-    let name =
-        ["append", "extend", "insert", "remove", "pop", "clear", "reverse", "sort", "update", "setdefault", "popitem"]
-            .into_iter()
-            .find(|n| *n == name)?;
-    let call = Call { name, positional: positional.to_vec(), named: named.clone() };
-    if is_mapping(value) {
-        return match name {
-            "update" | "pop" | "clear" | "setdefault" | "popitem" => Some(mutate_mapping(value, call)),
-            _ => None,
-        };
-    }
-    match value.kind() {
-        ValueKind::Seq | ValueKind::Iterable if !value.is_tuple() => match name {
-            "update" | "setdefault" | "popitem" => None,
-            _ => Some(mutate_list(value, call)),
-        },
-        _ => None,
-    }
-}
-
-fn mutate_list(value: &Value, call: Call) -> Result<Mutation, Error> {
-    let mut all = items(value)?;
-    let mut result = Value::from(());
-    let index = |n: i64, len: usize| usize::try_from(if n < 0 { n + len as i64 } else { n }).ok();
-    match call.name {
-        "append" => {
-            let [item] = call.bind(["object"], 1)?;
-            all.push(item.unwrap_or_default());
-        }
-        "extend" => {
-            let [more] = call.bind(["iterable"], 1)?;
-            all.extend(items(&more.unwrap_or_default())?);
-        }
-        "insert" => {
-            let [at, item] = call.bind(["index", "object"], 2)?;
-            let at = index(integer(&at.unwrap_or_default(), "index")?, all.len()).unwrap_or(0).min(all.len());
-            all.insert(at, item.unwrap_or_default());
-        }
-        "remove" => {
-            let [item] = call.bind(["value"], 1)?;
-            let item = item.unwrap_or_default();
-            match all.iter().position(|v| *v == item) {
-                Some(at) => drop(all.remove(at)),
-                None => return Err(err(format!("{} is not in the list", super::repr(&item)))),
-            }
-        }
-        "pop" => {
-            let [at] = call.bind(["index"], 0)?;
-            let at = index(opt_integer(at.as_ref(), "index")?.unwrap_or(-1), all.len()).filter(|at| *at < all.len());
-            match at {
-                Some(at) => result = all.remove(at),
-                None => return Err(err("`pop` finds no such item in the list")),
-            }
-        }
-        "clear" => all.clear(),
-        "reverse" => all.reverse(),
-        _ => {
-            let [reverse] = call.bind(["reverse"], 0)?;
-            let mut failure = None;
-            all.sort_by(|a, b| {
-                super::filters::compare(a, b).unwrap_or_else(|e| {
-                    failure = Some(e);
-                    std::cmp::Ordering::Equal
-                })
-            });
-            if let Some(e) = failure {
-                return Err(e);
-            }
-            if flag(reverse.as_ref(), false) {
-                all.reverse();
-            }
-        }
-    }
-    Ok(Mutation { value: list(all), result })
-}
-
-fn mutate_mapping(value: &Value, call: Call) -> Result<Mutation, Error> {
-    let mut all: IndexMap<Value, Value> = pairs(value)?.into_iter().collect();
-    let mut result = Value::from(());
-    match call.name {
-        "update" => {
-            for source in &call.positional {
-                if is_mapping(source) {
-                    all.extend(pairs(source)?);
-                    continue;
-                }
-                for pair in items(source)? {
-                    match items(&pair)?.as_slice() {
-                        [k, v] => all.insert(k.clone(), v.clone()),
-                        _ => return Err(err("`update` takes a mapping or pairs")),
-                    };
-                }
-            }
-            all.extend(call.named.into_iter().map(|(k, v)| (Value::from(k), v)));
-        }
-        "pop" => {
-            let [key, default] = call.bind(["key", "default"], 1)?;
-            let key = key.unwrap_or_default();
-            result = match all.shift_remove(&key).or(default) {
-                Some(found) => found,
-                None => return Err(err(format!("there is no key {}", super::repr(&key)))),
-            };
-        }
-        "setdefault" => {
-            let [key, default] = call.bind(["key", "default"], 1)?;
-            result = all
-                .entry(key.unwrap_or_default())
-                .or_insert_with(|| default.unwrap_or_else(|| Value::from(())))
-                .clone();
-        }
-        "popitem" => match all.pop() {
-            Some((k, v)) => result = tuple([k, v]),
-            None => return Err(err("`popitem` finds nothing in the mapping")),
-        },
-        _ => all.clear(),
-    }
-    Ok(Mutation { value: Value::from_object(all), result })
 }
