@@ -29,10 +29,10 @@ up() {
   # shellcheck disable=SC2086 # a list
   setup $layers
   locked "$CACHE/lab.lock" take_net
+  watch_owner
   locked "$RUN/lock" up_locked "$@"
   # shellcheck disable=SC2046 # a list
   wait_ready $(for spec; do echo "${spec%%=*}"; done)
-  watch_owner
 }
 
 up_locked() {

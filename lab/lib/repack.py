@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 LAB = Path(__file__).resolve().parent.parent
@@ -22,6 +23,8 @@ NODE_GLIBC = (2, 36)  # bookworm's
 # The suites containerd comes from. The later ones bring upgrades to test; without them the mirror still serves.
 SUITES = {"bookworm": True, "trixie": False, "sid": False}
 IMAGE = "docker.io/library/busybox:lab"
+# What nodes can install with apt, together with what they lack for it.
+APT_PACKAGES = ["docker.io", "containernetworking-plugins", "socat", "jq", "conntrack"]
 
 
 def say(text):
@@ -50,13 +53,13 @@ class Suite:
         )
         self.apt("update")
 
-    def apt(self, *words):
+    def apt(self, *words, status=None):
         w = self.work
         options = {
             "Dir::Etc::sourcelist": w / "sources.list",
             "Dir::Etc::sourceparts": "/dev/null",
             "Dir::State::lists": w / "lists",
-            "Dir::State::status": w / "status",
+            "Dir::State::status": status or w / "status",
             "Dir::Cache": w / "cache",
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
@@ -76,6 +79,25 @@ class Suite:
         subprocess.run(["dpkg-deb", "-x", deb, root], check=True)
         # 1.6.20~ds1-1+deb12u3, 20.10.24+dfsg1-1 and 1:2.3-4 to what upstream calls it
         return re.match(r"(?:\d+:)?([0-9.]+)", version).group(1).rstrip("."), root
+
+
+def apt_repository(suite, folder):
+    """A flat repository of APT_PACKAGES and their dependencies, as far as a node does not have them."""
+    subprocess.run([LAB / "lab", "setup", "node"], check=True)
+    stack = subprocess.run([LAB / "lab", "stack", "node"], check=True, capture_output=True, text=True).stdout.strip()
+    status = next(s for s in (Path(layer) / "var/lib/dpkg/status" for layer in stack.split(":")) if s.exists())
+    suite.apt("-y", "--download-only", "--no-install-recommends", "install", *APT_PACKAGES, status=status)
+    folder.mkdir()
+    index = []
+    for deb in sorted((suite.work / "cache/archives").glob("*.deb")):
+        shutil.copy(deb, folder)
+        control = subprocess.run(["dpkg-deb", "-f", deb], check=True, capture_output=True, text=True).stdout.strip()
+        data = deb.read_bytes()
+        index.append(f"{control}\nFilename: ./{deb.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n")
+    (folder / "Packages").write_text("\n".join(index))
+    packages = (folder / "Packages").read_bytes()
+    release = f"Suite: lab\nDate: {time.strftime('%a, %d %b %Y %H:%M:%S UTC', time.gmtime())}\n"
+    (folder / "Release").write_text(f"{release}SHA256:\n {hashlib.sha256(packages).hexdigest()} {len(packages)} Packages\n")
 
 
 def runs_on_node(program):
@@ -203,6 +225,8 @@ def repack():
             bundle[f"docker/{name}"] = pick(root, *paths)
         put(www, f"linux/static/stable/{machine}/docker-{version}.tgz", tar_gz(bundle, owner=(1000, 1000)))
         found["docker"].append(version)
+
+        apt_repository(debian, www / "debian")
 
         busybox = work / "busybox"
         busybox.write_bytes(pick(roots["busybox-static"], "bin/busybox", "usr/bin/busybox"))

@@ -39,3 +39,17 @@ fn the_distributions_package_is_taken_away() {
 fn the_static_bundle_is_taken_away() {
     taken_away("docker-static");
 }
+
+#[test]
+#[ignore = "needs root and the lab: ./test lab"]
+fn docker_is_installed_from_a_package_or_as_the_static_bundle() {
+    let bed = Bed::with(&["package", "static"]).with_mirror();
+    let source = bed.lab("mirror", &["apt-source"]);
+    bed.on("package", &format!("rm -f /etc/apt/sources.list.d/*; echo '{}' > /etc/apt/sources.list", source.trim()));
+    bed.write("inventory/host_vars/static.yml", "docker_install_from: static\n");
+    bed.kdeploy(&["apply", "docker.yml"]).ends_with(0);
+    for node in ["package", "static"] {
+        assert!(bed.on(node, "docker version --format '{{.Server.Version}}'").starts_with("20.10"), "{node}");
+    }
+    bed.kdeploy(&["plan", "docker.yml", "--detailed-exitcode"]).ends_with(0);
+}
