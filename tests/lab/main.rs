@@ -9,3 +9,4 @@ mod docker;
 mod drift;
 mod faults;
 mod logins;
+mod twins;
