@@ -71,7 +71,8 @@ fn recap(output: &str, host: &str) -> BTreeMap<String, u64> {
 #[test]
 #[ignore = "needs root, the lab and ansible-core: ./test lab"]
 fn ansible_and_kdeploy_make_the_same_node() {
-    let ansible = std::env::var("KDEPLOY_ANSIBLE").expect("KDEPLOY_ANSIBLE names the folder of ansible-playbook; ./test sets it");
+    let ansible =
+        std::env::var("KDEPLOY_ANSIBLE").expect("KDEPLOY_ANSIBLE names the folder of ansible-playbook; ./test sets it");
     let bed = Bed::with(&["byansible=twin", "bykdeploy=twin"]).with_mirror();
     let tags = "role-harden-linux,role-cni,role-runc,role-containerd,role-kubernetes-worker";
     let by_ansible = |args: &[&str]| {
@@ -90,7 +91,9 @@ fn ansible_and_kdeploy_make_the_same_node() {
         recap(&text, "byansible")
     };
     let by_kdeploy = |args: &[&str]| {
-        let run = bed.kdeploy(&[&["apply", "k8s.yml", "--limit", "bykdeploy", "--output", "json"], args].concat()).ends_with(0);
+        let run = bed
+            .kdeploy(&[&["apply", "k8s.yml", "--limit", "bykdeploy", "--output", "json"], args].concat())
+            .ends_with(0);
         let counts = ["ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored"];
         counts.map(|c| (c.to_owned(), run.count("bykdeploy", c))).into_iter().collect::<BTreeMap<_, _>>()
     };
