@@ -4,6 +4,7 @@
 //! a node, so `plan` cannot change anything.
 
 mod add_host;
+mod apt;
 mod args;
 mod assert;
 mod async_status;
@@ -19,6 +20,7 @@ mod group;
 mod include_vars;
 mod kit;
 mod lineinfile;
+mod package;
 mod pause;
 mod ping;
 mod raw;

@@ -11,6 +11,8 @@ use super::ResourceType;
 static TYPES: &[&ResourceType] = &[
     // a
     &super::add_host::TYPE,
+    &super::package::APK,
+    &super::apt::TYPE,
     &super::assert::TYPE,
     &super::async_status::TYPE,
     // b
@@ -19,6 +21,7 @@ static TYPES: &[&ResourceType] = &[
     &super::copy::TYPE,
     // d
     &super::debug::TYPE,
+    &super::package::DNF,
     // e
     // f
     &super::fail::TYPE,
@@ -37,6 +40,8 @@ static TYPES: &[&ResourceType] = &[
     &super::lineinfile::TYPE,
     // m
     // p
+    &super::package::TYPE,
+    &super::package::PACMAN,
     &super::pause::TYPE,
     &super::ping::TYPE,
     // r
@@ -60,6 +65,8 @@ static TYPES: &[&ResourceType] = &[
     // w
     &super::pause::WAIT_FOR_CONNECTION,
     // y
+    // z
+    &super::package::ZYPPER,
 ];
 
 /// The same by name: looked up often, and the list above may be in any order.

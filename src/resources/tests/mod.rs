@@ -1,5 +1,6 @@
 //! Tests of the system resources: each against worlds made up by hand, and by properties.
 
 mod accounts;
+mod packages;
 mod running;
 mod units;
