@@ -17,6 +17,7 @@ pub use emit::{EmitOptions, emit};
 pub use node::{Mapping, Node, Scalar, ScalarStyle, Yaml};
 pub use reader::{Loaded, load_file, parse, parse_text};
 pub use resolve::plain as resolve_plain;
+pub(crate) use source::io_words;
 pub use source::{is_vaulted, read_source};
 pub use value::from_value;
 
