@@ -129,7 +129,7 @@ impl Part {
                 stdout: reply.body("o").to_vec(),
                 stderr: reply.body("e").to_vec(),
             })],
-            Kind::Facts => vec![super::facts::answer(reply)],
+            Kind::Facts => vec![super::facts::answer(reply, nonce)],
         }
     }
 }
