@@ -2,7 +2,9 @@
 //!
 //! The modules follow the flow of the work: load → select → observe → plan → apply → report.
 
+pub mod options;
 pub mod problem;
+pub mod prompt;
 pub mod source;
 pub mod yaml;
 
@@ -15,10 +17,15 @@ pub mod vars;
 pub mod node;
 pub mod world;
 
-pub mod plan;
 pub mod resources;
+
+pub mod plan;
 
 pub mod apply;
 
-pub mod cli;
 pub mod report;
+
+pub mod run;
+pub mod select;
+
+pub mod cli;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program: parses, calls, exits.
+
+fn main() -> kdeploy::cli::Exit {
+    kdeploy::cli::main()
+}

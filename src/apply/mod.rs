@@ -1,1 +1,159 @@
-//! apply
+//! Walking the plan: batches, hosts in parallel, failure limits.
+//!
+//! Stands between *plan* and *report*. [`walk`] serves both phases: with [`Phase::Plan`] every host is planned, with
+//! [`Phase::Apply`] the same plays are carried out.
+
+mod host;
+mod retry;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use crate::plan::{
+    Batches, Driver, End, Event, Fleet, HostState, HostSummary, Interpreter, Outcome, PlayRun, Run, Step, in_parallel,
+    lock,
+};
+
+pub use host::Applier;
+
+/// What is done with each host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Plan,
+    Apply,
+}
+
+/// States of hosts between plays, and from a plan to its apply.
+#[derive(Default)]
+pub struct States {
+    hosts: Mutex<HashMap<String, HostState>>,
+}
+
+impl States {
+    /// Keeps what was observed for an apply that follows at once; everything foretold is dropped.
+    pub fn into_start(self) -> Self {
+        let hosts = self.hosts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let fresh = hosts
+            .into_iter()
+            .map(|(name, mut state)| {
+                state.forget_predictions();
+                (name, HostState { worlds: state.worlds, ..HostState::default() })
+            })
+            .collect();
+        Self { hosts: Mutex::new(fresh) }
+    }
+
+    fn take(&self, host: &str) -> HostState {
+        lock(&self.hosts).remove(host).unwrap_or_default()
+    }
+
+    fn put(&self, host: &str, state: HostState) {
+        lock(&self.hosts).insert(host.to_owned(), state);
+    }
+}
+
+/// Takes every play through its batches on all hosts that are still in the run.
+pub fn walk(
+    run: &Arc<Run>,
+    schedule: &[Batches],
+    fleet: &Fleet,
+    states: &States,
+    phase: Phase,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut ended: HashMap<String, End> = HashMap::new();
+    lock(&run.published).clear();
+    'plays: for play in schedule {
+        for (number, batch) in play.batches.iter().enumerate() {
+            let hosts: Vec<String> = batch
+                .batch
+                .iter()
+                .filter(|h| !matches!(ended.get(*h), Some(End::Failed | End::Unreachable)))
+                .cloned()
+                .collect();
+            if hosts.is_empty() {
+                continue;
+            }
+            run.sink.event(&Event::Play { index: play.index, name: batch.name.clone(), hosts: hosts.clone() });
+            let results = in_parallel(&hosts, run.options.forks, &|host| {
+                one_host(run, batch, number, fleet, states, phase, host, interrupted)
+            });
+            let mut failed = 0;
+            for (host, (mut steps, end, figures)) in results {
+                for step in &mut steps {
+                    step.id = outcome.steps.len();
+                    outcome.steps.push(step.clone());
+                }
+                failed += usize::from(matches!(end, End::Failed | End::Unreachable));
+                ended.insert(host.clone(), end);
+                let mut total = figures;
+                if let Some(before) = outcome.hosts.get(&host) {
+                    total.wall_ms += before.wall_ms;
+                }
+                outcome.hosts.insert(host, total);
+            }
+            if interrupted() {
+                break 'plays;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "host counts are small")]
+            let percentage = failed as f64 * 100.0 / hosts.len() as f64;
+            let too_many = play.max_fail_percentage.is_some_and(|limit| percentage > limit);
+            let fatal = play.any_errors_fatal && failed > 0;
+            if failed == hosts.len() || too_many || fatal {
+                let why = if too_many {
+                    format!("{failed} of {} hosts failed, more than max_fail_percentage allows", hosts.len())
+                } else if fatal {
+                    "a host failed and any_errors_fatal is set".to_owned()
+                } else {
+                    "no hosts are left".to_owned()
+                };
+                if schedule.len() > play.index + 1 || play.batches.len() > number + 1 {
+                    run.warn(format!("stopped after play \"{}\": {why}", batch.name));
+                }
+                break 'plays;
+            }
+        }
+    }
+    outcome
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of them are the run's, none belongs together")]
+fn one_host(
+    run: &Arc<Run>,
+    play: &Arc<PlayRun>,
+    batch: usize,
+    fleet: &Fleet,
+    states: &States,
+    phase: Phase,
+    host: &str,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> (Vec<Step>, End, HostSummary) {
+    let start = Instant::now();
+    let mut state = states.take(host);
+    let interpreter = Interpreter::new(run, play, host, phase == Phase::Plan);
+    interpreter.begin(&mut state);
+    let mut driver = Driver { interpreter, fleet };
+    let (mut steps, state) = match phase {
+        Phase::Plan => driver.plan(state),
+        Phase::Apply => Applier::new(driver, interrupted).apply(state),
+    };
+    for step in &mut steps {
+        step.batch = batch;
+    }
+    let end = state.end;
+    run.publish(host, &state.vars);
+    let traffic = fleet.traffic_of_host(host);
+    let figures = HostSummary {
+        round_trips: traffic.round_trips,
+        processes: traffic.processes,
+        connect_ms: traffic.connect.as_secs_f64() * 1000.0,
+        wall_ms: start.elapsed().as_secs_f64() * 1000.0,
+        ..state.counts.clone()
+    };
+    states.put(host, state);
+    run.sink.event(&Event::HostDone { host: host.to_owned() });
+    (steps, end, figures)
+}

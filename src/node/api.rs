@@ -70,6 +70,13 @@ pub struct Identity {
     pub password: Option<Secret>,
 }
 
+impl Identity {
+    /// Tells identities of one node apart: the login user's is empty.
+    pub fn key(&self) -> String {
+        self.become_user.as_ref().map(|user| format!("{}:{user}", self.method)).unwrap_or_default()
+    }
+}
+
 /// What the first round trip tells of a login.
 #[derive(Debug, Clone, Default)]
 pub struct Hello {

@@ -1,5 +1,32 @@
 //! Evaluation of a host's tasks, the graph, diffs.
+//!
+//! Stands between *observe* and *apply*. One [`Interpreter`] serves both: `plan` foretells with it, `apply` carries
+//! out. `schedule` orders plays and batches; `host` drives one host; `graph` is the whole as a petgraph.
 
+mod evaluate;
+mod fleet;
+mod graph;
+mod host;
+mod include;
+mod interpreter;
+mod lineage;
+mod magic;
+mod once;
+mod partial;
+mod run;
+mod schedule;
+mod scopes;
+mod settle;
+mod state;
 mod step;
+mod turn;
 
+pub use fleet::{Fleet, target_key, target_name};
+pub use graph::{EdgeKind, PlanGraph};
+pub use host::{Driver, Lost, Wanted, conclude};
+pub use interpreter::Interpreter;
+pub use run::{PlayRun, Run, RunOptions, lock};
+pub use schedule::{Batches, HostWork, in_parallel, schedule};
+pub use state::{End, HostState};
 pub use step::{Event, HostSummary, Knowledge, Outcome, Planned, Sink, Status, Step};
+pub use turn::{Draft, Ending, Request, Turn};

@@ -80,6 +80,26 @@ pub struct Step {
     pub ms: f64,
     /// The task runs on another host.
     pub delegated_to: Option<String>,
+    /// Names of what it notifies, when it changed.
+    pub notifies: Vec<String>,
+    /// 0-based batch of the play (`serial`).
+    pub batch: usize,
+    /// Failed for a reason in the files (wrong argument, undefined variable): it would fail on any node.
+    pub invalid: bool,
+}
+
+impl Step {
+    /// `role : task`, as Ansible prints it, with the loop item.
+    pub fn label(&self) -> String {
+        let mut text = match &self.role {
+            Some(role) => format!("{role} : {}", self.task),
+            None => self.task.clone(),
+        };
+        if let Some(item) = &self.item {
+            text.push_str(&format!(" ({item})"));
+        }
+        text
+    }
 }
 
 /// What happens during a run, in order; the engine tells, only report/ prints.
@@ -145,4 +165,19 @@ pub struct Outcome {
     /// In the order of the inventory's selection.
     pub hosts: indexmap::IndexMap<String, HostSummary>,
     pub steps: Vec<Step>,
+}
+
+impl Step {
+    /// A step whose message is its purpose: `debug`, `fail`, `assert`, `pause`.
+    pub fn speaks(&self) -> bool {
+        matches!(self.action.rsplit('.').next(), Some("debug")) && self.status == Status::Ok
+    }
+
+    /// What a speaking step says.
+    pub fn message(&self) -> Option<String> {
+        if let Some(msg) = self.result.values.get("msg") {
+            return Some(crate::resources::text_of(msg));
+        }
+        self.result.values.iter().find(|(k, _)| !k.starts_with('_')).map(|(k, v)| format!("{k}: {v}"))
+    }
 }

@@ -267,3 +267,69 @@ impl Keywords {
         self.name.as_ref().and_then(Node::as_str)
     }
 }
+
+impl Task {
+    /// A task that is in no file (fact gathering), standing at `span`.
+    pub fn new(action: Action, args: TaskArgs, span: &Span) -> Self {
+        Self {
+            keywords: Keywords::default(),
+            written: match &action {
+                Action::Module { written, .. } | Action::Unknown { written } => written.clone(),
+                Action::IncludeTasks => "include_tasks".to_owned(),
+                Action::IncludeRole => "include_role".to_owned(),
+                Action::Meta(_) => "meta".to_owned(),
+            },
+            action,
+            args,
+            apply: None,
+            implicit: true,
+            is_handler: false,
+            custom: None,
+            register: None,
+            loop_: None,
+            loop_control: LoopControl::default(),
+            until: vec![],
+            retries: None,
+            delay: None,
+            async_: None,
+            poll: None,
+            changed_when: vec![],
+            failed_when: vec![],
+            notify: vec![],
+            listen: vec![],
+            role: None,
+            span: span.clone(),
+        }
+    }
+}
+
+impl Play {
+    /// An empty play that is in no file (`kdeploy run`).
+    pub fn new(hosts: Node, span: &Span) -> Self {
+        Self {
+            keywords: Keywords::default(),
+            hosts,
+            gather_facts: None,
+            gather_subset: None,
+            gather_timeout: None,
+            serial: None,
+            max_fail_percentage: None,
+            strategy: None,
+            order: None,
+            force_handlers: None,
+            vars_files: vec![],
+            vars_prompt: vec![],
+            fact_path: None,
+            pre_tasks: vec![],
+            roles: vec![],
+            tasks: vec![],
+            post_tasks: vec![],
+            handlers: vec![],
+            import_vars: vec![],
+            import_keywords: vec![],
+            imported_roles: vec![],
+            playbook: PathBuf::new(),
+            span: span.clone(),
+        }
+    }
+}

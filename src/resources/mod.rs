@@ -21,6 +21,7 @@ mod include_vars;
 mod kit;
 mod lineinfile;
 mod package;
+mod manual;
 mod pause;
 mod ping;
 mod raw;
@@ -59,6 +60,8 @@ mod template;
 
 pub use args::{ANY, ArgSpec, Args, Kind, ModeSpec, find as find_arg, text_of, truth, unknown_argument};
 pub use kit::timed;
+pub use manual::{all_manuals, manual};
+pub use registry::lookup;
 pub use set_fact::is_variable_name;
 pub use validate_argument_spec::{check as check_arguments, defaults as argument_defaults};
 

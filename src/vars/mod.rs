@@ -3,7 +3,9 @@
 //! Used by plan and apply. A [`Scope`] is one source of variables (a role's defaults, a play's vars, facts …);
 //! a [`crate::template::Context`] stacks them, strongest last.
 
+mod extra;
 mod scope;
 pub mod vault;
 
+pub use extra::extra_vars;
 pub use scope::{Definition, Scope};

@@ -83,6 +83,11 @@ impl World {
         self.predicted = Arc::default();
     }
 
+    /// Drops what was foretold, keeps what was observed.
+    pub fn forget_predictions(&mut self) {
+        self.predicted = Arc::default();
+    }
+
     /// Forgets one observed answer (`setup` asks for the facts again).
     pub fn forget_one(&mut self, query: &Query) {
         Arc::make_mut(&mut self.observed).remove(query);

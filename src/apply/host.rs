@@ -1,0 +1,379 @@
+//! Applying one host: the same evaluation as the plan's, with actions carried out.
+//!
+//! Steps whose effects are fully foretold are queued and travel together, in order, in one round trip; a step
+//! with effects beyond that (a command, a service) first sends what is queued, then runs, and afterwards every
+//! answer it may have made stale is asked again. When a queued step fails, the state is wound back to it.
+
+use std::time::Instant;
+
+use crate::plan::{
+    Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Status, Step, Turn, Wanted, conclude, lock,
+};
+use crate::node::Done;
+use crate::resources::{Change, Resource};
+use std::sync::Arc;
+
+/// Most steps and bytes sent together: live progress matters more than the last round trip.
+const QUEUE_STEPS: usize = 64;
+
+/// One step that waits to be sent, or was over before those that wait.
+enum Queued {
+    Act {
+        /// The state before the step, for winding back.
+        before: Box<HostState>,
+        draft: Box<Draft>,
+        resource: Arc<dyn Resource>,
+        change: Box<Change>,
+        /// The step as foretold; becomes the outcome when the actions succeed.
+        step: Box<Step>,
+    },
+    Over(Box<Step>),
+}
+
+/// Applies plays to one host.
+pub struct Applier<'a> {
+    pub driver: Driver<'a>,
+    queue: Vec<Queued>,
+    steps: Vec<Step>,
+    pub interrupted: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> Applier<'a> {
+    pub fn new(driver: Driver<'a>, interrupted: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self { driver, queue: vec![], steps: vec![], interrupted }
+    }
+
+    fn interpreter(&self) -> &Interpreter {
+        &self.driver.interpreter
+    }
+
+    /// Applies the play from a state; the steps, and the state after them.
+    pub fn apply(mut self, mut st: HostState) -> (Vec<Step>, HostState) {
+        loop {
+            if (self.interrupted)() {
+                // What was sent is done; what waits in the queue never was.
+                if let Some(Queued::Act { before, .. }) = self.queue.drain(..).next() {
+                    st = *before;
+                }
+                st.end = End::Failed;
+                return (self.steps, st);
+            }
+            if self.turn(&mut st).is_break() {
+                return (self.steps, st);
+            }
+        }
+    }
+
+    fn turn(&mut self, st: &mut HostState) -> std::ops::ControlFlow<()> {
+        use std::ops::ControlFlow::{Break, Continue};
+        let before = st.clone();
+        match self.driver.interpreter.turn(st) {
+            Turn::End => {
+                if self.queue.is_empty() {
+                    return Break(());
+                }
+                self.flush(st);
+            }
+            Turn::Quiet => {}
+            Turn::Done(step) => self.over(*step, st),
+            Turn::Hello { target, identity } => {
+                *st = before;
+                if let Err(lost) = self.driver.hello(&target, &identity) {
+                    self.flush(st);
+                    self.lost(st, &lost);
+                    return Break(());
+                }
+            }
+            Turn::Needs { target, identity, queries, .. } => {
+                *st = before;
+                if !self.queue.is_empty() {
+                    // The answers must be those that hold after what is queued.
+                    self.flush(st);
+                    return Continue(());
+                }
+                let mut wanted = Wanted::default();
+                wanted.add(&target, &identity, queries);
+                self.look_ahead(st.clone(), &mut wanted);
+                if let Err(lost) = self.driver.ask(st, &wanted) {
+                    self.lost(st, &lost);
+                    return Break(());
+                }
+            }
+            Turn::Blocked { unknown, draft } => {
+                if !self.queue.is_empty() {
+                    *st = before;
+                    self.flush(st);
+                    return Continue(());
+                }
+                // Everything that could tell it ran: it stays unknown.
+                let result = crate::resources::TaskResult::unchanged()
+                    .with("msg", format!("a value the task needs did not become known ({unknown})"));
+                let step = self.interpreter().settle(st, &draft, Ending::Failed { result, invalid: false });
+                self.over(step, st);
+            }
+            Turn::Act { draft, resource, change } => {
+                if draft.check_mode == Some(true) {
+                    let step = self.interpreter().settle(st, &draft, Ending::Foretold(change));
+                    self.over(step, st);
+                } else if is_immediate(&draft, &change) {
+                    if !self.queue.is_empty() {
+                        *st = before;
+                        self.flush(st);
+                        return Continue(());
+                    }
+                    return self.now(st, before, &draft, &*resource, &change);
+                } else {
+                    let mut foretold = *change.clone();
+                    foretold.opaque = false;
+                    self.interpreter().foretell(st, &draft, &foretold);
+                    let ending = Ending::Changed(change.result.clone(), change.clone());
+                    let step = self.interpreter().settle(st, &draft, ending);
+                    self.queue.push(Queued::Act {
+                        before: Box::new(before),
+                        draft,
+                        resource,
+                        change,
+                        step: Box::new(step),
+                    });
+                    if self.queue.len() >= QUEUE_STEPS {
+                        self.flush(st);
+                    }
+                }
+            }
+            Turn::Engine { draft, request } => {
+                if !self.queue.is_empty() {
+                    *st = before;
+                    self.flush(st);
+                    return Continue(());
+                }
+                self.driver.request(st, &draft, &request);
+            }
+            Turn::Broken(problem) => {
+                *st = before;
+                if !self.queue.is_empty() {
+                    self.flush(st);
+                    return Continue(());
+                }
+                let step = self.driver.broken(st, &problem);
+                self.emit(step, st);
+                return Break(());
+            }
+        }
+        Continue(())
+    }
+
+    /// A step that is over without the node: reported in its order.
+    fn over(&mut self, step: Step, st: &HostState) {
+        if self.queue.is_empty() {
+            self.emit(step, st);
+        } else {
+            self.queue.push(Queued::Over(Box::new(step)));
+        }
+    }
+
+    fn emit(&mut self, step: Step, st: &HostState) {
+        let interpreter = self.interpreter();
+        interpreter.run.publish(&interpreter.host, &st.vars);
+        interpreter.run.sink.event(&Event::Ended(Box::new(step.clone())));
+        self.steps.push(step);
+    }
+
+    fn started(&self, draft: &Draft) {
+        self.interpreter().run.sink.event(&Event::Started {
+            host: self.interpreter().host.clone(),
+            task: draft.name.clone(),
+            role: draft.lineage.roles().first().map(|r| r.role.name.clone()),
+            item: draft.item.as_ref().map(|(_, label)| label.clone()),
+        });
+    }
+
+    /// Gathers what the following steps will ask too, up to the first whose effects are not known.
+    fn look_ahead(&mut self, mut st: HostState, wanted: &mut Wanted) {
+        let interpreter = &self.driver.interpreter;
+        loop {
+            let before = st.clone();
+            match interpreter.turn(&mut st) {
+                Turn::End | Turn::Broken(_) | Turn::Hello { .. } | Turn::Engine { .. } => return,
+                Turn::Quiet => {}
+                Turn::Done(step) => {
+                    if step.status == Status::Failed {
+                        st = before;
+                        interpreter.postpone_current(&mut st);
+                    }
+                }
+                Turn::Needs { target, identity, queries, draft } => {
+                    wanted.add(&target, &identity, queries);
+                    interpreter.postpone(&mut st, &draft);
+                }
+                Turn::Blocked { draft, .. } => interpreter.postpone(&mut st, &draft),
+                Turn::Act { draft, change, .. } => {
+                    if change.opaque {
+                        return;
+                    }
+                    interpreter.settle(&mut st, &draft, Ending::Foretold(change));
+                }
+            }
+        }
+    }
+
+    /// Runs one step whose effects are not known before, with its retries.
+    fn now(
+        &mut self,
+        st: &mut HostState,
+        before: HostState,
+        draft: &Draft,
+        resource: &dyn Resource,
+        change: &Change,
+    ) -> std::ops::ControlFlow<()> {
+        use std::ops::ControlFlow::{Break, Continue};
+        self.started(draft);
+        let start = Instant::now();
+        let ending = match super::retry::run(&mut self.driver, draft, resource, change) {
+            Ok(ending) => ending,
+            Err(lost) => {
+                *st = before;
+                self.lost(st, &lost);
+                return Break(());
+            }
+        };
+        if change.opaque {
+            st.forget(&draft.target);
+        } else {
+            self.interpreter().foretell(st, draft, change);
+        }
+        let mut step = self.interpreter().settle(st, draft, ending);
+        step.ms = start.elapsed().as_secs_f64() * 1000.0;
+        self.emit(step, st);
+        Continue(())
+    }
+
+    /// Sends what is queued. If a step fails, `st` becomes the state after that failure; what was queued behind it is forgotten.
+    fn flush(&mut self, st: &mut HostState) {
+        let mut queue = std::mem::take(&mut self.queue).into_iter().peekable();
+        while let Some(next) = queue.next() {
+            let (draft, first) = match next {
+                Queued::Over(step) => {
+                    self.emit(*step, st);
+                    continue;
+                }
+                Queued::Act { before, draft, resource, change, step } => {
+                    ((draft.target.clone(), draft.identity.clone()), (before, draft, resource, change, step))
+                }
+            };
+            // Neighbours with the same target and identity go in one round trip; steps that are over keep their place.
+            let mut batch = vec![first];
+            let mut overs: Vec<(usize, Box<Step>)> = vec![];
+            loop {
+                match queue.peek() {
+                    Some(Queued::Over(_)) => {
+                        let Some(Queued::Over(step)) = queue.next() else { unreachable!("peeked") };
+                        overs.push((batch.len(), step));
+                    }
+                    Some(Queued::Act { draft: d, .. }) if (d.target.clone(), d.identity.clone()) == draft => {
+                        let Some(Queued::Act { before, draft, resource, change, step }) = queue.next() else {
+                            unreachable!("peeked")
+                        };
+                        batch.push((before, draft, resource, change, step));
+                    }
+                    _ => break,
+                }
+            }
+            if !self.send(st, batch, overs) {
+                return;
+            }
+        }
+    }
+
+    /// One round trip. False if a step failed: the rest of the queue is void then.
+    #[allow(clippy::type_complexity)]
+    fn send(
+        &mut self,
+        st: &mut HostState,
+        batch: Vec<(Box<HostState>, Box<Draft>, Arc<dyn Resource>, Box<Change>, Box<Step>)>,
+        overs: Vec<(usize, Box<Step>)>,
+    ) -> bool {
+        let mut ends = vec![];
+        let mut actions = vec![];
+        for (_, _, _, change, _) in &batch {
+            actions.extend(change.actions.iter().cloned());
+            ends.push(actions.len());
+        }
+        let (target, identity) = (batch[0].1.target.clone(), batch[0].1.identity.clone());
+        self.started(&batch[0].1);
+        let start = Instant::now();
+        let mut times: Vec<f64> = vec![0.0; actions.len()];
+        let outcome = if actions.is_empty() {
+            Ok(vec![])
+        } else {
+            let interpreter = &self.driver.interpreter;
+            match self.driver.fleet.conversation(&interpreter.run, &interpreter.play, &target) {
+                Err(problem) => Err(Lost::from(problem)),
+                Ok(conversation) => lock(&conversation)
+                    .act(&identity, &actions, &mut |index, _| {
+                        times[index] = start.elapsed().as_secs_f64() * 1000.0;
+                    })
+                    .map_err(Lost::from),
+            }
+        };
+        let dones: Vec<Done> = match outcome {
+            Ok(dones) => dones,
+            Err(lost) => {
+                // Which of them were carried out is not known: the next run observes and goes on from there.
+                *st = *batch[0].0.clone();
+                self.lost(st, &lost);
+                return false;
+            }
+        };
+        let mut begin = 0;
+        let mut last = 0.0;
+        let mut overs = overs.into_iter().peekable();
+        for (index, (before, draft, resource, change, mut step)) in batch.into_iter().enumerate() {
+            while overs.peek().is_some_and(|(place, _)| *place == index) {
+                if let Some((_, over)) = overs.next() {
+                    self.emit(*over, st);
+                }
+            }
+            let own = &dones[begin.min(dones.len())..ends[index].min(dones.len())];
+            let failed = own.iter().any(|d| matches!(d, Done::Failed { .. }));
+            let ms = times[begin..ends[index]].iter().copied().fold(last, f64::max) - last;
+            last += ms;
+            begin = ends[index];
+            if failed || own.len() < change.actions.len() {
+                *st = *before;
+                let ending = conclude(&*resource, &change, own);
+                let mut step = self.interpreter().settle(st, &draft, ending);
+                step.ms = ms;
+                self.emit(step, st);
+                return false;
+            }
+            if let Ending::Changed(result, _) = conclude(&*resource, &change, own) {
+                for (key, value) in result.values {
+                    step.result.values.entry(key).or_insert(value);
+                }
+            }
+            step.ms = ms;
+            self.emit(*step, st);
+        }
+        for (_, over) in overs {
+            self.emit(*over, st);
+        }
+        true
+    }
+
+    fn lost(&mut self, st: &mut HostState, lost: &Lost) {
+        self.queue.clear();
+        let step = self.driver.lost(st, lost);
+        self.emit(step, st);
+    }
+}
+
+/// Steps that cannot wait in the queue: their result is known only from the run.
+fn is_immediate(draft: &Draft, change: &Change) -> bool {
+    let task = &draft.task;
+    change.opaque
+        || !task.until.is_empty()
+        || task.retries.is_some()
+        || !task.failed_when.is_empty()
+        || !task.changed_when.is_empty()
+        || draft.ignore_errors
+}

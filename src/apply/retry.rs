@@ -1,0 +1,41 @@
+//! One immediate step with its retries: `until`, `retries`, `delay`.
+
+use crate::plan::{Draft, Driver, Ending, Lost};
+use crate::problem::Problem;
+use crate::resources::{Change, Resource};
+
+/// Ansible's defaults: three retries, five seconds apart.
+const RETRIES: i64 = 3;
+const DELAY: f64 = 5.0;
+
+/// Carries the step out, again until its `until` holds or the tries are used up.
+pub fn run(driver: &mut Driver, draft: &Draft, resource: &dyn Resource, change: &Change) -> Result<Ending, Lost> {
+    let task = &draft.task;
+    if task.async_.is_some() {
+        return Err(Problem::unsupported("`async`").at(&task.span).into());
+    }
+    if task.until.is_empty() && task.retries.is_none() {
+        return driver.carry_out(draft, resource, change);
+    }
+    let number = |node: &Option<crate::yaml::Node>| -> Result<Option<f64>, Problem> {
+        let Some(node) = node else { return Ok(None) };
+        let text = draft.context.text(node).map_err(|e| e.into_problem().or_at(&node.span))?;
+        text.trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| Problem::new("invalid-value", format!("`{text}` is no number")).at(&node.span))
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "a count of tries written by a person")]
+    let retries = number(&task.retries)?.map_or(RETRIES, |n| n as i64).max(0);
+    let delay = number(&task.delay)?.unwrap_or(DELAY).max(0.0);
+    let mut attempt = 1;
+    loop {
+        let ending = driver.carry_out(draft, resource, change)?;
+        let (held, ending) = driver.interpreter.until_holds(draft, ending, attempt)?;
+        if held || attempt > retries {
+            return Ok(ending);
+        }
+        attempt += 1;
+        std::thread::sleep(std::time::Duration::from_secs_f64(delay));
+    }
+}

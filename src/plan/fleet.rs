@@ -1,0 +1,197 @@
+//! The conversations of a run: one per target, made when first needed, kept from plan to apply.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::run::{PlayRun, Run, lock};
+use crate::node::{self, Conversation, HostKeyPolicy, Secret, Target, Transport};
+use crate::problem::Problem;
+use crate::resources;
+use crate::template::Context;
+
+/// Marks a target that is reached by the local transport whatever its variables say (`connection: local`).
+const LOCAL: &str = "\u{1}local";
+
+/// The key of a target in worlds and connections.
+pub fn target_key(host: &str, connection: Option<&str>) -> String {
+    match connection {
+        Some("local" | "ansible.builtin.local") => format!("{host}{LOCAL}"),
+        _ => host.to_owned(),
+    }
+}
+
+/// A target key as people read it.
+pub fn target_name(key: &str) -> &str {
+    key.strip_suffix(LOCAL).unwrap_or(key)
+}
+
+type Shared = Arc<Mutex<Box<dyn Conversation>>>;
+
+#[derive(Default)]
+pub struct Fleet {
+    conversations: Mutex<HashMap<String, Shared>>,
+}
+
+impl Fleet {
+    /// The conversation with a target. Nothing is sent before it is used.
+    pub fn conversation(&self, run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Shared, Problem> {
+        if let Some(found) = lock(&self.conversations).get(key) {
+            return Ok(found.clone());
+        }
+        let target = target_of(run, play, key)?;
+        let made: Shared = Arc::new(Mutex::new(node::connect(&target)));
+        Ok(lock(&self.conversations).entry(key.to_owned()).or_insert(made).clone())
+    }
+
+    /// Drops a target's connection; the next use makes a new one.
+    pub fn drop_connection(&self, key: &str) {
+        lock(&self.conversations).remove(key);
+    }
+
+    pub fn traffic(&self, key: &str) -> node::Traffic {
+        let found = lock(&self.conversations).get(key).cloned();
+        found.map(|c| lock(&c).traffic()).unwrap_or_default()
+    }
+
+    /// Figures over every transport to a host.
+    pub fn traffic_of_host(&self, host: &str) -> node::Traffic {
+        let mut sum = self.traffic(host);
+        let local = self.traffic(&target_key(host, Some("local")));
+        sum.round_trips += local.round_trips;
+        sum.processes += local.processes;
+        sum.bytes_sent += local.bytes_sent;
+        sum.bytes_received += local.bytes_received;
+        sum.connect += local.connect;
+        sum
+    }
+}
+
+/// How to reach a target: its variables first, then the play's keywords, then the command line and settings, as Ansible ranks them.
+fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Problem> {
+    let host = target_name(key);
+    let context = run.host_context(host)?;
+    let mut scopes = play.scopes.clone();
+    scopes.push(run.extra_vars.clone());
+    // Play vars may say how to connect; the host's own variables are stronger except for what the play's vars redefine.
+    let with_play = context.with(scopes);
+    let text = |names: &[&str]| -> Result<Option<String>, Problem> { first_text(&with_play, names) };
+    let options = &run.options;
+    let keyword = |node: &Option<crate::yaml::Node>| -> Result<Option<String>, Problem> {
+        node.as_ref().map(|n| with_play.text(n).map_err(|e| e.into_problem().or_at(&n.span))).transpose()
+    };
+    let implicit_local = {
+        let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        inventory.hosts.get(host).map_or(matches!(host, "localhost" | "127.0.0.1" | "::1"), |h| h.implicit)
+    };
+    let connection = if key.ends_with(LOCAL) {
+        "local".to_owned()
+    } else {
+        match text(&["ansible_connection"])? {
+            Some(connection) => connection,
+            None if implicit_local => "local".to_owned(),
+            None => keyword(&play.play.keywords.connection)?
+                .or_else(|| options.connection.clone())
+                .unwrap_or_else(|| "ssh".to_owned()),
+        }
+    };
+    let transport = match connection.rsplit('.').next().unwrap_or_default() {
+        "local" => Transport::Local,
+        "ssh" | "smart" | "paramiko" | "paramiko_ssh" | "ssh2" => Transport::Ssh,
+        "system_ssh" => Transport::SystemSsh,
+        other => {
+            return Err(Problem::unsupported(format!("connection `{other}` (of host `{host}`)"))
+                .help("kdeploy connects by `ssh` or `local`"));
+        }
+    };
+    let port = match text(&["ansible_port", "ansible_ssh_port"])? {
+        Some(text) => Some(text),
+        None => keyword(&play.play.keywords.port)?,
+    };
+    let port = match port {
+        Some(text) => Some(text.trim().parse::<u16>().map_err(|_| {
+            Problem::new("invalid-port", format!("`{text}` is no port number (ansible_port of host `{host}`)"))
+        })?),
+        None => None,
+    };
+    let user = match text(&["ansible_user", "ansible_ssh_user"])? {
+        Some(user) => Some(user),
+        None => keyword(&play.play.keywords.remote_user)?.or_else(|| options.remote_user.clone()),
+    };
+    let mut ssh_args = options.ssh_args.clone();
+    for name in ["ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args"] {
+        if let Some(args) = text(&[name])? {
+            ssh_args.extend(split_words(&args));
+        }
+    }
+    let host_keys = match text(&["ansible_host_key_checking", "ansible_ssh_host_key_checking"])? {
+        Some(text) if resources::truth(&text) == Some(false) => HostKeyPolicy::Off,
+        _ => options.host_keys,
+    };
+    let seconds = text(&["ansible_timeout", "ansible_ssh_timeout"])?.and_then(|t| t.trim().parse().ok());
+    Ok(Target {
+        name: host.to_owned(),
+        transport,
+        address: text(&["ansible_host", "ansible_ssh_host"])?.unwrap_or_else(|| host.to_owned()),
+        port,
+        user,
+        private_key: text(&["ansible_private_key_file", "ansible_ssh_private_key_file"])?
+            .map(|path| expand_home(&path))
+            .or_else(|| options.private_key.clone()),
+        key_passphrase: text(&["ansible_ssh_private_key_passphrase"])?.map(Secret).or_else(|| options.key_passphrase.clone()),
+        password: text(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"])?
+            .map(Secret)
+            .or_else(|| options.password.clone()),
+        host_keys,
+        ssh_args,
+        connect_timeout: seconds.map_or(options.connect_timeout, std::time::Duration::from_secs),
+        command_timeout: options.command_timeout,
+        shell: text(&["ansible_shell_executable"])?,
+    })
+}
+
+fn first_text(context: &Context, names: &[&str]) -> Result<Option<String>, Problem> {
+    for name in names {
+        match context.variable(name) {
+            Ok(Some(value)) if !value.is_none() && !value.is_undefined() => return Ok(Some(resources::text_of(&value))),
+            Ok(_) => {}
+            Err(error) => return Err(error.into_problem()),
+        }
+    }
+    Ok(None)
+}
+
+fn expand_home(path: &str) -> std::path::PathBuf {
+    match path.strip_prefix("~/") {
+        Some(rest) => std::env::var_os("HOME").map_or_else(|| path.into(), |home| std::path::Path::new(&home).join(rest)),
+        None => path.into(),
+    }
+}
+
+/// Words of a shell-like argument string: quotes group, nothing is expanded.
+fn split_words(text: &str) -> Vec<String> {
+    let mut words = vec![];
+    let mut word = String::new();
+    let mut quote = None;
+    let mut open = false;
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), c) => word.push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                open = true;
+            }
+            (None, c) if c.is_whitespace() => {
+                if open || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                open = false;
+            }
+            (None, c) => word.push(c),
+        }
+    }
+    if open || !word.is_empty() {
+        words.push(word);
+    }
+    words
+}

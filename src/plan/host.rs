@@ -1,0 +1,288 @@
+//! Planning one host: suspend, ask, resume.
+//!
+//! The play is evaluated until a step needs an answer; from there on evaluation is speculative and only gathers
+//! further queries. They go out as one batch, and evaluation resumes at the step that first had to wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fleet::Fleet;
+use super::interpreter::Interpreter;
+use super::run::lock;
+use super::state::{End, HostState};
+use super::step::{Event, Status, Step};
+use super::turn::{Draft, Ending, Request, Turn};
+use crate::node::{Done, Identity, NodeError};
+use crate::problem::Problem;
+use crate::resources::{Change, Resource, TaskResult};
+use crate::world::Query;
+
+/// Queries by target and identity.
+#[derive(Default)]
+pub struct Wanted {
+    batches: BTreeMap<(String, String), (Identity, BTreeSet<Query>)>,
+}
+
+impl Wanted {
+    pub fn add(&mut self, target: &str, identity: &Identity, queries: BTreeSet<Query>) {
+        self.batches
+            .entry((target.to_owned(), identity.key()))
+            .or_insert_with(|| (identity.clone(), BTreeSet::new()))
+            .1
+            .extend(queries);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+}
+
+/// What both drivers (plan and apply) share for one host.
+pub struct Driver<'a> {
+    pub interpreter: Interpreter,
+    pub fleet: &'a Fleet,
+}
+
+/// A node that could not be talked to.
+pub struct Lost {
+    pub unreachable: bool,
+    pub message: String,
+    pub help: Vec<String>,
+}
+
+impl From<NodeError> for Lost {
+    fn from(error: NodeError) -> Self {
+        let message = error.to_string();
+        match error {
+            NodeError::Unreachable { help, .. } => Self { unreachable: true, message, help },
+            NodeError::Refused { help, .. } => Self { unreachable: false, message, help },
+            NodeError::Timeout { .. } => Self { unreachable: true, message, help: vec![] },
+        }
+    }
+}
+
+impl From<Problem> for Lost {
+    fn from(problem: Problem) -> Self {
+        Self { unreachable: false, message: problem.to_string(), help: problem.help }
+    }
+}
+
+impl Driver<'_> {
+    /// Plans the play on this host from a state; the steps, and the state after them.
+    pub fn plan(&mut self, mut st: HostState) -> (Vec<Step>, HostState) {
+        let mut steps = vec![];
+        loop {
+            match self.pass(&mut st, &mut steps) {
+                Pass::Finished => return (steps, st),
+                Pass::Ask(wanted) => {
+                    if let Err(lost) = self.ask(&mut st, &wanted) {
+                        steps.push(self.lost(&mut st, &lost));
+                        return (steps, st);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Evaluates as far as possible. `st` ends up where the next pass must go on.
+    fn pass(&mut self, st: &mut HostState, steps: &mut Vec<Step>) -> Pass {
+        let mut wanted = Wanted::default();
+        // Where to resume: before the first step that had to wait.
+        let mut resume: Option<HostState> = None;
+        let mut run_first = false;
+        loop {
+            let before = st.clone();
+            match self.interpreter.turn(st) {
+                Turn::End => break,
+                Turn::Quiet => {}
+                Turn::Done(step) => {
+                    if resume.is_none() {
+                        steps.push(*step);
+                        self.interpreter.run.publish(&self.interpreter.host, &st.vars);
+                    } else if step.status == Status::Failed {
+                        // It may fail only for want of an answer.
+                        *st = before;
+                        self.interpreter.postpone_current(st);
+                    }
+                }
+                Turn::Hello { target, identity } => {
+                    *st = before;
+                    if let Err(lost) = self.hello(&target, &identity) {
+                        if let Some(resume) = resume {
+                            *st = resume;
+                        }
+                        steps.push(self.lost(st, &lost));
+                        return Pass::Finished;
+                    }
+                }
+                Turn::Needs { target, identity, queries, draft } => {
+                    wanted.add(&target, &identity, queries);
+                    resume.get_or_insert(before);
+                    self.interpreter.postpone(st, &draft);
+                }
+                Turn::Blocked { unknown, draft } => {
+                    if unknown.is_pending() || resume.is_some() {
+                        resume.get_or_insert(before);
+                        self.interpreter.postpone(st, &draft);
+                    } else {
+                        steps.push(self.interpreter.settle(st, &draft, Ending::Unknown(unknown)));
+                    }
+                }
+                Turn::Act { draft, resource, change } => {
+                    let really = draft.check_mode == Some(false);
+                    if resume.is_some() {
+                        if really && change.opaque {
+                            self.interpreter.postpone(st, &draft);
+                        } else {
+                            self.interpreter.settle(st, &draft, Ending::Foretold(change));
+                        }
+                        run_first |= really;
+                    } else if really {
+                        // `check_mode: false`: the task says that it may run in a plan.
+                        match self.carry_out(&draft, &*resource, &change) {
+                            Ok(ending) => {
+                                let mut step = self.interpreter.settle(st, &draft, ending);
+                                step.because.get_or_insert_with(|| "ran in the plan: check_mode is false".to_owned());
+                                steps.push(step);
+                            }
+                            Err(lost) => {
+                                *st = before;
+                                steps.push(self.lost(st, &lost));
+                                return Pass::Finished;
+                            }
+                        }
+                    } else {
+                        steps.push(self.interpreter.settle(st, &draft, Ending::Foretold(change)));
+                        self.interpreter.run.publish(&self.interpreter.host, &st.vars);
+                    }
+                }
+                Turn::Engine { draft, request } => self.request(st, &draft, &request),
+                Turn::Broken(problem) => {
+                    if let Some(resume) = resume.take() {
+                        // Perhaps only for want of an answer: ask first, and look again.
+                        if !wanted.is_empty() {
+                            *st = resume;
+                            return Pass::Ask(wanted);
+                        }
+                    }
+                    *st = before;
+                    steps.push(self.broken(st, &problem));
+                    return Pass::Finished;
+                }
+            }
+        }
+        match resume {
+            None => Pass::Finished,
+            Some(resume) => {
+                *st = resume;
+                if wanted.is_empty() && !run_first {
+                    let problem = Problem::new("no-progress", "the plan of this task waits for nothing that can be asked");
+                    steps.push(self.broken(st, &problem));
+                    return Pass::Finished;
+                }
+                Pass::Ask(wanted)
+            }
+        }
+    }
+
+    /// The first exchange with a target as an identity.
+    pub fn hello(&mut self, target: &str, identity: &Identity) -> Result<(), Lost> {
+        let interpreter = &mut self.interpreter;
+        interpreter.run.sink.event(&Event::Observing { host: interpreter.host.clone() });
+        let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
+        let hello = lock(&conversation).hello(identity)?;
+        interpreter.hellos.insert((target.to_owned(), identity.key()), hello);
+        Ok(())
+    }
+
+    /// Asks what is wanted, one round trip per target and identity, and enters the answers.
+    pub fn ask(&mut self, st: &mut HostState, wanted: &Wanted) -> Result<(), Lost> {
+        for ((target, key), (identity, queries)) in &wanted.batches {
+            let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, target)?;
+            let queries: Vec<Query> = queries.iter().cloned().collect();
+            let answers = lock(&conversation).ask(identity, &queries)?;
+            st.world(target, key).observe(queries.into_iter().zip(answers));
+        }
+        Ok(())
+    }
+
+    /// Carries a change out and lets its resource conclude.
+    pub fn carry_out(&mut self, draft: &Draft, resource: &dyn Resource, change: &Change) -> Result<Ending, Lost> {
+        let dones = if change.actions.is_empty() {
+            vec![]
+        } else {
+            let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, &draft.target)?;
+            lock(&conversation).act(&draft.identity, &change.actions, &mut |_, _| {})?
+        };
+        Ok(conclude(resource, change, &dones))
+    }
+
+    /// What a `meta` task asks of the engine.
+    pub fn request(&mut self, st: &mut HostState, draft: &Draft, request: &Request) {
+        match request {
+            Request::ClearFacts => st.vars.clear_facts(),
+            Request::ResetConnection => {
+                self.fleet.drop_connection(&draft.target);
+            }
+            Request::EndBatch => {
+                st.frames.clear();
+                st.loop_state = None;
+                st.end = End::Done;
+                return;
+            }
+            // A host that failed is not on this path any more; the inventory was read at the start.
+            Request::ClearHostErrors | Request::RefreshInventory => {}
+        }
+        self.interpreter.advance(st);
+    }
+
+    /// The node is lost: the step that needed it ends the host.
+    pub fn lost(&self, st: &mut HostState, lost: &Lost) -> Step {
+        let interpreter = &self.interpreter;
+        interpreter.run.sink.event(&Event::Unreachable {
+            host: interpreter.host.clone(),
+            message: lost.message.clone(),
+            help: lost.help.clone(),
+        });
+        let mut step = interpreter.bare_step(st);
+        step.because = Some(lost.message.clone());
+        step.result = TaskResult::unchanged().with("msg", lost.message.clone());
+        if lost.unreachable {
+            step.status = Status::Unreachable;
+            step.result = step.result.with("unreachable", true);
+            st.end = End::Unreachable;
+            st.counts.unreachable += 1;
+        } else {
+            step.status = Status::Failed;
+            st.end = End::Failed;
+            st.counts.failed += 1;
+        }
+        step
+    }
+
+    /// The files are wrong at the current task.
+    pub fn broken(&self, st: &mut HostState, problem: &Problem) -> Step {
+        let mut step = self.interpreter.bare_step(st);
+        let message = crate::report::plain_problem(problem);
+        step.because = Some(message.clone());
+        step.result = TaskResult::unchanged().with("msg", message);
+        step.status = Status::Failed;
+        step.invalid = true;
+        st.end = End::Failed;
+        st.counts.failed += 1;
+        step
+    }
+}
+
+/// What a resource makes of the ends of its actions.
+pub fn conclude(resource: &dyn Resource, change: &Change, dones: &[Done]) -> Ending {
+    match resource.conclude(change, dones) {
+        Ok(result) => Ending::Changed(result, Box::new(change.clone())),
+        Err(result) => Ending::Failed { result, invalid: false },
+    }
+}
+
+enum Pass {
+    Finished,
+    Ask(Wanted),
+}
+

@@ -1,0 +1,305 @@
+//! Run-time includes and `meta`.
+
+use std::sync::Arc;
+
+use super::evaluate::{stop_of, written};
+use super::interpreter::Interpreter;
+use super::lineage::{Lineage, Source};
+use super::state::{End, Frame, FrameKind, HostState};
+use super::turn::{Draft, Ending, Request, Turn};
+use crate::playbook::{FileCall, Loader, RoleCall, RoleUse, StaticVars, TaskArgs};
+use crate::problem::{Problem, Problems};
+use crate::resources::{self, TaskResult};
+use crate::template::{Unknown, is_omit};
+use crate::vars::{Definition, Scope};
+use crate::world::Stop;
+use crate::yaml::Node;
+
+/// Rendered arguments of an include.
+struct IncludeArgs {
+    file: String,
+    allow_duplicates: bool,
+    tasks_from: Option<String>,
+    handlers_from: Option<String>,
+    vars_from: Option<String>,
+    defaults_from: Option<String>,
+    public: bool,
+    rolespec_validate: bool,
+}
+
+impl Interpreter {
+    pub(super) fn include_tasks(&self, st: &mut HostState, draft: Draft) -> Turn {
+        let args = match self.include_args(&draft, &["file", "_raw_params"]) {
+            Ok(args) => args,
+            Err(stop) => return self.include_stopped(st, draft, stop),
+        };
+        let path = match self.find_tasks_file(&draft, &args.file) {
+            Ok(path) => path,
+            Err(problem) => return self.problem(st, draft, problem),
+        };
+        let role = draft.lineage.roles().first().map(|r| (*r).clone()).or_else(|| draft.task.role.clone());
+        let call = FileCall {
+            role: role.as_ref(),
+            is_handlers: draft.handler,
+            playbook_dir: self.playbook_dir(),
+            vars: self.static_vars(&draft),
+            ..FileCall::default()
+        };
+        let items = match self.run.loader.included_tasks(&path, &call) {
+            Ok(loaded) => loaded.value,
+            Err(problems) => return self.problem(st, draft, first(problems)),
+        };
+        let lineage = match self.include_lineage(&draft) {
+            Ok(lineage) => lineage,
+            Err(stop) => return self.include_stopped(st, draft, stop),
+        };
+        let result = TaskResult::unchanged().with("include", args.file.clone());
+        let mut step = self.settle(st, &draft, Ending::Unchanged(result));
+        step.because = Some(format!("included {}", crate::source::display_path(&path)));
+        self.enter(st, items, lineage);
+        Turn::Done(Box::new(step))
+    }
+
+    pub(super) fn include_role(&self, st: &mut HostState, draft: Draft) -> Turn {
+        let args = match self.include_args(&draft, &["name", "role"]) {
+            Ok(args) => args,
+            Err(stop) => return self.include_stopped(st, draft, stop),
+        };
+        let lineage = match self.include_lineage(&draft) {
+            Ok(lineage) => lineage,
+            Err(stop) => return self.include_stopped(st, draft, stop),
+        };
+        let ancestors: Vec<Arc<RoleUse>> = draft.lineage.roles().into_iter().rev().cloned().collect();
+        let call = RoleCall {
+            tasks_from: args.tasks_from,
+            handlers_from: args.handlers_from,
+            vars_from: args.vars_from,
+            defaults_from: args.defaults_from,
+            ancestors,
+            from_include: true,
+            public: Some(args.public),
+            allow_duplicates: Some(args.allow_duplicates),
+            skip_validation: !args.rolespec_validate,
+            playbook_dir: self.playbook_dir(),
+            vars: self.static_vars(&draft),
+            ..RoleCall::default()
+        };
+        let role = match self.run.loader.role(&args.file, &call, &draft.task.span) {
+            Ok(role) => role,
+            Err(problems) => return self.problem(st, draft, first(problems)),
+        };
+        let result = TaskResult::unchanged().with("include", args.file.clone());
+        let mut step = self.settle(st, &draft, Ending::Unchanged(result));
+        step.because = Some(format!("included role {}", args.file));
+        if args.public {
+            let scopes = self.run.role_scopes(&role);
+            for scope in [&scopes.defaults, &scopes.vars] {
+                for (name, definition) in &scope.vars {
+                    st.vars.include(name, definition.clone());
+                }
+            }
+        }
+        self.enter_role(st, &role, &lineage);
+        Turn::Done(Box::new(step))
+    }
+
+    fn include_stopped(&self, st: &mut HostState, draft: Draft, stop: Stop) -> Turn {
+        match stop {
+            Stop::Unknown(unknown) => Turn::Blocked { unknown, draft: Box::new(draft) },
+            Stop::Invalid(problem) => self.problem(st, draft, problem),
+            Stop::Failed(message) => self.problem(st, draft, Problem::new("include", message)),
+            Stop::Needs => Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) },
+        }
+    }
+
+    /// The chain below a run-time include: what `apply` gives, and the include's own variables.
+    ///
+    /// The include's variables are templates over the variables of the include's place; loop variables are bound now.
+    fn include_lineage(&self, draft: &Draft) -> Result<Arc<Lineage>, Stop> {
+        let mut vars = Scope::new("include vars");
+        vars.vars.extend(written(&draft.task.keywords.vars));
+        if let Some((item, _)) = &draft.item {
+            let loop_var = draft
+                .context
+                .variable("ansible_loop_var")
+                .map_err(stop_of)?
+                .map_or_else(|| "item".to_owned(), |v| resources::text_of(&v));
+            vars.vars.insert(loop_var, Definition::Final(item.clone()));
+            if let Ok(Some(index)) = draft.context.variable("ansible_index_var") {
+                let name = resources::text_of(&index);
+                if let Ok(Some(number)) = draft.context.variable(&name) {
+                    vars.vars.insert(name, Definition::Final(number));
+                }
+            }
+        }
+        let keywords = draft.task.apply.as_deref().cloned().unwrap_or_default();
+        Ok(Lineage::below(
+            &draft.lineage,
+            Source::Include { apply: keywords, vars: Arc::new(vars), params: None },
+        ))
+    }
+
+    fn include_args(&self, draft: &Draft, main: &[&str]) -> Result<IncludeArgs, Stop> {
+        let context = &draft.context;
+        let span = &draft.task.span;
+        let mut args = IncludeArgs {
+            file: String::new(),
+            allow_duplicates: true,
+            tasks_from: None,
+            handlers_from: None,
+            vars_from: None,
+            defaults_from: None,
+            public: false,
+            rolespec_validate: true,
+        };
+        let text = |node: &Node| -> Result<String, Stop> {
+            let value = context.value(node).map_err(stop_of)?;
+            if let Some(unknown) = Unknown::of(&value) {
+                return Err(Stop::Unknown(unknown.clone()));
+            }
+            Ok(if is_omit(&value) { String::new() } else { resources::text_of(&value) })
+        };
+        let mut named: Vec<(Node, Node)> = vec![];
+        match &draft.task.args {
+            TaskArgs::Free(free, pairs) => {
+                args.file = text(free)?;
+                named.extend(pairs.iter().cloned());
+            }
+            TaskArgs::Named(pairs) => named.extend(pairs.iter().cloned()),
+            TaskArgs::Template(node, pairs) => {
+                args.file = text(node)?;
+                named.extend(pairs.iter().cloned());
+            }
+        }
+        for (name, node) in &named {
+            let key = name.as_str().unwrap_or_default();
+            match key {
+                _ if main.contains(&key) => args.file = text(node)?,
+                "allow_duplicates" => args.allow_duplicates = context.boolean(node).map_err(stop_of)?,
+                "tasks_from" => args.tasks_from = Some(text(node)?),
+                "handlers_from" => args.handlers_from = Some(text(node)?),
+                "vars_from" => args.vars_from = Some(text(node)?),
+                "defaults_from" => args.defaults_from = Some(text(node)?),
+                "public" => args.public = context.boolean(node).map_err(stop_of)?,
+                "rolespec_validate" => args.rolespec_validate = context.boolean(node).map_err(stop_of)?,
+                other => {
+                    return Err(Stop::Invalid(
+                        Problem::new("unknown-argument", format!("`{}` has no argument `{other}`", draft.action))
+                            .at(&name.span)
+                            .nearest(
+                                other,
+                                ["file", "name", "apply", "tasks_from", "handlers_from", "vars_from", "defaults_from", "public"],
+                            ),
+                    ));
+                }
+            }
+        }
+        if args.file.is_empty() {
+            return Err(Stop::Invalid(
+                Problem::new("missing-argument", format!("`{}` does not say what to include", draft.action)).at(span),
+            ));
+        }
+        Ok(args)
+    }
+
+    fn playbook_dir(&self) -> std::path::PathBuf {
+        self.play.play.playbook.parent().map_or_else(|| self.run.playbook_dir.clone(), std::path::Path::to_owned)
+    }
+
+    /// What static imports in an included file may use in names.
+    fn static_vars(&self, _draft: &Draft) -> StaticVars {
+        Loader::static_vars(&self.play.play)
+    }
+
+    /// The file of an include: beside the including file, in the role's tasks, in the playbook's folder.
+    fn find_tasks_file(&self, draft: &Draft, name: &str) -> Result<std::path::PathBuf, Problem> {
+        let beside = draft.task.span.dir().join(name);
+        if beside.is_file() {
+            return Ok(beside);
+        }
+        let sub = if draft.handler { "handlers" } else { "tasks" };
+        draft.context.paths().find(sub, name).map_err(|tried| {
+            let mut problem = Problem::new("missing-file", format!("no file `{name}` to include")).at(&draft.task.span);
+            for place in std::iter::once(beside).chain(tried) {
+                problem = problem.note(format!("looked at {}", crate::source::display_path(&place)));
+            }
+            problem
+        })
+    }
+
+    pub(super) fn meta(&self, st: &mut HostState, draft: Draft, what: &Node) -> Turn {
+        let what = match draft.context.text(what) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) => return self.eval_failed(st, draft, error),
+        };
+        match what.as_str() {
+            "noop" => self.quiet_end(st),
+            "flush_handlers" => {
+                self.advance(st);
+                st.frames.push(Frame {
+                    items: Arc::default(),
+                    next: 0,
+                    lineage: Lineage::of_play(&self.play.play),
+                    kind: FrameKind::Handlers,
+                });
+                Turn::Quiet
+            }
+            "end_play" | "end_host" => {
+                st.frames.clear();
+                st.loop_state = None;
+                st.end = End::Done;
+                Turn::Quiet
+            }
+            "end_role" => {
+                while let Some(frame) = st.frames.pop() {
+                    if matches!(frame.kind, FrameKind::Role(_)) {
+                        break;
+                    }
+                }
+                st.loop_state = None;
+                Turn::Quiet
+            }
+            "clear_facts" => Turn::Engine { draft: Box::new(draft), request: Request::ClearFacts },
+            "refresh_inventory" => Turn::Engine { draft: Box::new(draft), request: Request::RefreshInventory },
+            "reset_connection" => Turn::Engine { draft: Box::new(draft), request: Request::ResetConnection },
+            "end_batch" => Turn::Engine { draft: Box::new(draft), request: Request::EndBatch },
+            "clear_host_errors" => Turn::Engine { draft: Box::new(draft), request: Request::ClearHostErrors },
+            other => {
+                let problem = Problem::new("unknown-argument", format!("`meta` does not know `{other}`"))
+                    .at(&draft.task.span)
+                    .nearest(
+                        other,
+                        [
+                            "noop",
+                            "flush_handlers",
+                            "end_play",
+                            "end_host",
+                            "end_role",
+                            "end_batch",
+                            "clear_facts",
+                            "clear_host_errors",
+                            "refresh_inventory",
+                            "reset_connection",
+                        ],
+                    );
+                self.problem(st, draft, problem)
+            }
+        }
+    }
+
+    fn quiet_end(&self, st: &mut HostState) -> Turn {
+        self.advance(st);
+        Turn::Quiet
+    }
+}
+
+/// One problem out of several; the others are noted.
+fn first(problems: Problems) -> Problem {
+    let mut all = problems.0.into_iter();
+    let Some(mut problem) = all.next() else { return Problem::new("include", "the file could not be read") };
+    for other in all {
+        problem = problem.note(other.to_string());
+    }
+    problem
+}
+

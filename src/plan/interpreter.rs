@@ -1,0 +1,333 @@
+//! One host's way through a play: which task comes next, in Ansible's order.
+//!
+//! The interpreter holds no state of its own: all of that is in [`HostState`], so that drivers (plan/, apply/) can
+//! suspend it, run it ahead speculatively, and wind it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::lineage::{Lineage, Source};
+use super::magic;
+use super::run::{PlayRun, Run};
+use super::state::{End, Frame, FrameKind, Handler, HostState, Phase};
+use crate::node::Hello;
+use crate::playbook::{Item, RoleUse, Task};
+use crate::vars::Scope;
+
+pub struct Interpreter {
+    pub run: Arc<Run>,
+    pub play: Arc<PlayRun>,
+    pub host: String,
+    /// Who we are on each target as each identity, once connected: `~` and the default owner follow from it.
+    pub hellos: BTreeMap<(String, String), Hello>,
+    /// Nothing is carried out: results of steps that would change something are foretold.
+    pub planning: bool,
+    pub(super) magic: Arc<Scope>,
+}
+
+impl Interpreter {
+    pub fn new(run: &Arc<Run>, play: &Arc<PlayRun>, host: &str, planning: bool) -> Self {
+        Self {
+            run: run.clone(),
+            play: play.clone(),
+            host: host.to_owned(),
+            hellos: BTreeMap::new(),
+            planning,
+            magic: magic::of_host(run, host),
+        }
+    }
+
+    /// Puts a host at the start of the play, keeping its variables and worlds.
+    pub fn begin(&self, st: &mut HostState) {
+        let play = &self.play.play;
+        let top = Lineage::of_play(play);
+        st.end = End::Running;
+        st.failed = false;
+        st.failure = None;
+        st.loop_state = None;
+        st.notified = BTreeSet::new();
+        st.ran_roles = Arc::default();
+        st.frames.clear();
+        let mut handlers = vec![];
+        for role in &self.play.roles {
+            let lineage = Lineage::below(&top, Source::Role(role.clone()));
+            collect_handlers(&role.handlers, &lineage, &mut handlers);
+        }
+        for role in &play.imported_roles {
+            collect_role_handlers(role, &top, &mut handlers);
+        }
+        collect_handlers(&play.handlers, &top, &mut handlers);
+        st.handlers = Arc::new(handlers);
+        // Frames are a stack: the last pushed runs first.
+        let plain = |items: &[Item], lineage: &Arc<Lineage>| Frame {
+            items: Arc::new(items.to_vec()),
+            next: 0,
+            lineage: lineage.clone(),
+            kind: FrameKind::Plain,
+        };
+        let flush = || Frame { items: Arc::default(), next: 0, lineage: top.clone(), kind: FrameKind::Handlers };
+        st.frames.push(flush());
+        st.frames.push(plain(&play.post_tasks, &top));
+        st.frames.push(flush());
+        st.frames.push(plain(&play.tasks, &top));
+        for role in play.roles.iter().rev() {
+            push_role(&mut st.frames, role, &top);
+        }
+        st.frames.push(flush());
+        st.frames.push(plain(&play.pre_tasks, &top));
+        if self.gathers(st) {
+            st.frames.push(plain(&[Item::Task(Arc::new(self.gather_task()))], &top));
+        }
+    }
+
+    /// True if the play gathers facts from this host by itself.
+    fn gathers(&self, st: &HostState) -> bool {
+        let asked = self.play.play.gather_facts.as_ref().and_then(|node| match &node.value {
+            crate::yaml::Yaml::Bool(b) => Some(*b),
+            _ if node.has_template() => {
+                let context = self.context(st, None, &Lineage::of_play(&self.play.play), vec![]).ok()?;
+                context.boolean(node).ok()
+            }
+            _ => node.as_str().and_then(crate::resources::truth),
+        });
+        match (asked, self.run.options.gathering.as_str()) {
+            (Some(asked), _) => asked,
+            (None, "explicit") => false,
+            (None, "smart") => st.vars.facts.is_empty(),
+            (None, _) => true,
+        }
+    }
+
+    /// The task that a play's fact gathering stands for.
+    fn gather_task(&self) -> Task {
+        let play = &self.play.play;
+        let text = |t: &str| crate::yaml::Node::text(t, &play.span);
+        let mut args = vec![];
+        if let Some(subset) = &play.gather_subset {
+            args.push((text("gather_subset"), subset.clone()));
+        }
+        if let Some(timeout) = &play.gather_timeout {
+            args.push((text("gather_timeout"), timeout.clone()));
+        }
+        if let Some(path) = &play.fact_path {
+            args.push((text("fact_path"), path.clone()));
+        }
+        let mut task = Task::new(
+            crate::playbook::Action::Module { name: "setup".to_owned(), written: "gather_facts".to_owned() },
+            crate::playbook::TaskArgs::Named(args),
+            &play.span,
+        );
+        task.keywords.name = Some(text("Gathering Facts"));
+        // A play without tags gathers whatever tags are asked for.
+        if play.keywords.tags.is_empty() {
+            task.keywords.tags = vec![text("always")];
+        }
+        task
+    }
+
+    /// The task the host stands at, entering and leaving blocks on the way; `None` at the end of the play.
+    pub fn current(&self, st: &mut HostState) -> Option<(Arc<Task>, Arc<Lineage>)> {
+        loop {
+            if st.end != End::Running {
+                return None;
+            }
+            let Some(frame) = st.frames.last_mut() else {
+                st.end = if st.failed { End::Failed } else { End::Done };
+                return None;
+            };
+            if matches!(frame.kind, FrameKind::Handlers) {
+                if let Some(index) = st.notified.range(frame.next..).next().copied() {
+                    frame.next = index;
+                    let handler = &st.handlers[index];
+                    return Some((handler.task.clone(), handler.lineage.clone()));
+                }
+                // A handler may have notified one that stands before it: go round again.
+                if st.notified.is_empty() {
+                    st.frames.pop();
+                } else {
+                    frame.next = 0;
+                }
+                continue;
+            }
+            if let (FrameKind::Role(role), 0) = (&frame.kind, frame.next) {
+                // A role runs once per play and host, unless it allows more.
+                if !role.allow_duplicates && st.ran_roles.contains(&*role.identity) {
+                    st.frames.pop();
+                    continue;
+                }
+            }
+            match frame.items.get(frame.next) {
+                None => self.leave(st),
+                Some(Item::Task(task)) => {
+                    let found = (task.clone(), frame.lineage.clone());
+                    return Some(found);
+                }
+                Some(Item::Block(block)) => {
+                    let block = block.clone();
+                    let lineage = Lineage::below(&frame.lineage, Source::Block(block.clone()));
+                    frame.next += 1;
+                    st.frames.push(Frame {
+                        items: Arc::new(block.block.clone()),
+                        next: 0,
+                        lineage,
+                        kind: FrameKind::Block { block, phase: Phase::Block },
+                    });
+                }
+            }
+        }
+    }
+
+    /// The current task is done with: on to the next one.
+    pub fn advance(&self, st: &mut HostState) {
+        st.loop_state = None;
+        if let Some(frame) = st.frames.last_mut() {
+            if matches!(frame.kind, FrameKind::Handlers) {
+                st.notified.remove(&frame.next);
+            }
+            frame.next += 1;
+        }
+    }
+
+    /// The innermost frame is exhausted.
+    fn leave(&self, st: &mut HostState) {
+        let Some(frame) = st.frames.pop() else { return };
+        let (block, phase) = match frame.kind {
+            FrameKind::Block { block, phase } => (block, phase),
+            FrameKind::Role(role) => {
+                Arc::make_mut(&mut st.ran_roles).insert(role.identity.to_string());
+                return;
+            }
+            _ => return,
+        };
+        match phase {
+            Phase::Block | Phase::Rescue => {
+                if matches!(phase, Phase::Rescue) {
+                    st.failure = None;
+                }
+                if !block.always.is_empty() {
+                    st.frames.push(Frame {
+                        items: Arc::new(block.always.clone()),
+                        next: 0,
+                        lineage: frame.lineage,
+                        kind: FrameKind::Block { block, phase: Phase::Always { failed: false } },
+                    });
+                }
+            }
+            Phase::Always { failed: false } => {}
+            Phase::Always { failed: true } => {
+                self.fail(st);
+            }
+        }
+    }
+
+    /// The current task failed for good: winds out to the nearest `rescue` or `always`. True if a rescue takes over.
+    pub fn fail(&self, st: &mut HostState) -> bool {
+        st.loop_state = None;
+        while let Some(frame) = st.frames.pop() {
+            let FrameKind::Block { block, phase } = frame.kind else { continue };
+            let next = match phase {
+                Phase::Block if !block.rescue.is_empty() => Some((block.rescue.clone(), Phase::Rescue)),
+                Phase::Block | Phase::Rescue if !block.always.is_empty() => {
+                    Some((block.always.clone(), Phase::Always { failed: true }))
+                }
+                _ => None,
+            };
+            if let Some((items, phase)) = next {
+                let rescued = matches!(phase, Phase::Rescue);
+                st.frames.push(Frame {
+                    items: Arc::new(items),
+                    next: 0,
+                    lineage: frame.lineage,
+                    kind: FrameKind::Block { block, phase },
+                });
+                return rescued;
+            }
+        }
+        st.failed = true;
+        if self.force_handlers() && !st.notified.is_empty() {
+            st.frames.push(Frame {
+                items: Arc::default(),
+                next: 0,
+                lineage: Lineage::of_play(&self.play.play),
+                kind: FrameKind::Handlers,
+            });
+        } else {
+            st.end = End::Failed;
+        }
+        false
+    }
+
+    /// True if a failure of the current task would be taken by a `rescue`.
+    pub fn would_be_rescued(&self, st: &HostState) -> bool {
+        st.frames.iter().rev().any(|frame| {
+            matches!(&frame.kind, FrameKind::Block { block, phase: Phase::Block } if !block.rescue.is_empty())
+        })
+    }
+
+    fn force_handlers(&self) -> bool {
+        self.run.options.force_handlers
+            || self.play.play.force_handlers.as_ref().is_some_and(|node| {
+                matches!(&node.value, crate::yaml::Yaml::Bool(true))
+                    || node.as_str().and_then(crate::resources::truth).unwrap_or(false)
+            })
+    }
+
+    /// Pushes the tasks of a run-time include.
+    pub fn enter(&self, st: &mut HostState, items: Vec<Item>, lineage: Arc<Lineage>) {
+        st.frames.push(Frame { items: Arc::new(items), next: 0, lineage, kind: FrameKind::Plain });
+    }
+
+    /// Pushes a role included at run time; its handlers can be notified from now on.
+    pub fn enter_role(&self, st: &mut HostState, role: &Arc<RoleUse>, lineage: &Arc<Lineage>) {
+        let mut handlers = vec![];
+        collect_role_handlers(role, lineage, &mut handlers);
+        let known = Arc::make_mut(&mut st.handlers);
+        for handler in handlers {
+            // The same role included again brings the same handlers: one of each is enough.
+            let same = |h: &Handler| {
+                h.task.span.file.path == handler.task.span.file.path && h.task.span.start == handler.task.span.start
+            };
+            if let Some(old) = known.iter_mut().find(|h| same(h)) {
+                *old = handler;
+            } else {
+                known.push(handler);
+            }
+        }
+        push_role(&mut st.frames, role, lineage);
+    }
+}
+
+fn collect_role_handlers(role: &Arc<RoleUse>, parent: &Arc<Lineage>, into: &mut Vec<Handler>) {
+    for dependency in &role.dependencies {
+        collect_role_handlers(dependency, parent, into);
+    }
+    collect_handlers(&role.handlers, &Lineage::below(parent, Source::Role(role.clone())), into);
+}
+
+/// Handlers of a list, blocks opened.
+fn collect_handlers(items: &[Item], lineage: &Arc<Lineage>, into: &mut Vec<Handler>) {
+    for item in items {
+        match item {
+            Item::Task(task) => into.push(Handler { task: task.clone(), lineage: lineage.clone() }),
+            Item::Block(block) => {
+                let inner = Lineage::below(lineage, Source::Block(block.clone()));
+                collect_handlers(&block.block, &inner, into);
+            }
+        }
+    }
+}
+
+/// Frames of a role: its dependencies run first. A role runs once per host unless it allows duplicates or is called
+/// differently; the loader numbers equal calls, `role_key` tells them apart at run time.
+fn push_role(frames: &mut Vec<Frame>, role: &Arc<RoleUse>, parent: &Arc<Lineage>) {
+    let lineage = Lineage::below(parent, Source::Role(role.clone()));
+    frames.push(Frame {
+        items: Arc::new(role.tasks.clone()),
+        next: 0,
+        lineage: lineage.clone(),
+        kind: FrameKind::Role(role.clone()),
+    });
+    for dependency in role.dependencies.iter().rev() {
+        push_role(frames, dependency, &lineage);
+    }
+}

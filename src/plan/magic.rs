@@ -1,0 +1,184 @@
+//! Magic variables: what kdeploy itself defines for every host and task.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+
+use minijinja::Value;
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+
+use super::lineage::Lineage;
+use super::run::{PlayRun, Run, lock};
+use crate::template::Context;
+use crate::vars::{Definition, Scope};
+
+/// The version of ansible-core whose behaviour kdeploy follows; playbooks test `ansible_version`.
+pub const ANSIBLE_VERSION: (&str, u32, u32, u32) = ("2.19.4", 2, 19, 4);
+
+/// Magic variables of a host, whatever the play.
+pub fn of_host(run: &Arc<Run>, host: &str) -> Arc<Scope> {
+    let mut scope = Scope::new("magic variables");
+    let mut put = |name: &str, value: Value| {
+        scope.vars.insert(name.to_owned(), Definition::Final(value));
+    };
+    put("inventory_hostname", Value::from(host));
+    put("inventory_hostname_short", Value::from(host.split('.').next().unwrap_or(host)));
+    {
+        let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        put("group_names", Value::from(inventory.groups_of(host).into_iter().filter(|g| g != "all").collect::<Vec<_>>()));
+        let source = inventory.hosts.get(host).and_then(|h| h.source.clone()).or_else(|| inventory.sources.first().cloned());
+        if let Some(source) = source {
+            put("inventory_file", Value::from(source.display().to_string()));
+            let dir = if source.is_dir() { Some(source.as_path()) } else { source.parent() };
+            if let Some(dir) = dir {
+                put("inventory_dir", Value::from(dir.display().to_string()));
+            }
+        }
+    }
+    put("groups", run.groups_value());
+    put("hostvars", Value::from_object(HostVarsMap { run: Arc::downgrade(run) }));
+    put("playbook_dir", Value::from(run.playbook_dir.display().to_string()));
+    let (full, major, minor, revision) = ANSIBLE_VERSION;
+    put(
+        "ansible_version",
+        Value::from_pairs([
+            ("full", Value::from(full)),
+            ("major", Value::from(major)),
+            ("minor", Value::from(minor)),
+            ("revision", Value::from(revision)),
+            ("string", Value::from(full)),
+        ]),
+    );
+    let options = &run.options;
+    put("ansible_check_mode", Value::from(options.check));
+    put("ansible_diff_mode", Value::from(options.diff));
+    put("ansible_verbosity", Value::from(options.verbosity));
+    put("ansible_forks", Value::from(options.forks));
+    put("ansible_run_tags", Value::from(if options.tags.is_empty() { vec!["all".to_owned()] } else { options.tags.clone() }));
+    put("ansible_skip_tags", Value::from(options.skip_tags.clone()));
+    if let Some(limit) = &options.limit {
+        put("ansible_limit", Value::from(limit.clone()));
+    }
+    if let Some(file) = &options.config_file {
+        put("ansible_config_file", Value::from(file.display().to_string()));
+    }
+    put("ansible_playbook_python", Value::from("/usr/bin/python3"));
+    put("environment", Value::from_pairs(Vec::<(String, Value)>::new()));
+    Arc::new(scope)
+}
+
+/// Magic variables of the play and of the place of a task in it.
+pub fn of_place(play: &PlayRun, lineage: &Arc<Lineage>) -> Arc<Scope> {
+    let mut scope = Scope::new("magic variables");
+    let mut put = |name: &str, value: Value| {
+        scope.vars.insert(name.to_owned(), Definition::Final(value));
+    };
+    put("ansible_play_name", Value::from(play.name.clone()));
+    put("ansible_play_hosts_all", Value::from(play.hosts_all.clone()));
+    put("ansible_play_hosts", Value::from(play.hosts_all.clone()));
+    put("ansible_play_batch", Value::from(play.batch.clone()));
+    put("play_hosts", Value::from(play.batch.clone()));
+    put("ansible_play_role_names", Value::from(play.roles.iter().map(|r| r.role.name.clone()).collect::<Vec<_>>()));
+    put("ansible_role_names", Value::from(play.roles.iter().map(|r| r.role.name.clone()).collect::<Vec<_>>()));
+    let roles = lineage.roles();
+    if let Some(role) = roles.first() {
+        let name = Value::from(role.role.name.clone());
+        put("role_name", Value::from(role.role.name.rsplit('.').next().unwrap_or_default()));
+        put("ansible_role_name", name);
+        put("role_path", Value::from(role.role.path.display().to_string()));
+        put("role_uuid", Value::from(format!("{:p}", Arc::as_ptr(role))));
+        let mut parents: Vec<String> = roles.iter().skip(1).map(|r| r.role.name.clone()).collect();
+        for parent in role.parents.iter().rev() {
+            if !parents.contains(parent) {
+                parents.push(parent.clone());
+            }
+        }
+        put("ansible_parent_role_names", Value::from(parents));
+        put(
+            "ansible_dependent_role_names",
+            Value::from(role.dependencies.iter().map(|d| d.role.name.clone()).collect::<Vec<_>>()),
+        );
+        if let Some(collection) = &role.role.collection {
+            put("ansible_collection_name", Value::from(collection.clone()));
+        }
+    }
+    Arc::new(scope)
+}
+
+/// `hostvars`: each host's variables, resolved when read.
+struct HostVarsMap {
+    run: Weak<Run>,
+}
+
+impl fmt::Debug for HostVarsMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hostvars")
+    }
+}
+
+impl Object for HostVarsMap {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let run = self.run.upgrade()?;
+        let host = key.as_str()?;
+        {
+            let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !inventory.hosts.contains_key(host) && host != "localhost" && !lock(&run.published).contains_key(host) {
+                return None;
+            }
+        }
+        Some(Value::from_object(HostVarsOf { run: self.run.clone(), host: host.to_owned(), context: OnceLock::new() }))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let Some(run) = self.run.upgrade() else { return Enumerator::Empty };
+        let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Enumerator::Values(inventory.hosts.keys().map(|k| Value::from(k.clone())).collect())
+    }
+}
+
+struct HostVarsOf {
+    run: Weak<Run>,
+    host: String,
+    context: OnceLock<Option<Context>>,
+}
+
+impl fmt::Debug for HostVarsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hostvars[{}]", self.host)
+    }
+}
+
+impl HostVarsOf {
+    fn context(&self) -> Option<&Context> {
+        self.context.get_or_init(|| self.run.upgrade()?.host_context(&self.host).ok()).as_ref()
+    }
+}
+
+impl Object for HostVarsOf {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let name = key.as_str()?;
+        match self.context()?.variable(name) {
+            Ok(value) => value,
+            Err(crate::template::EvalError::Unknown(unknown)) => Some(unknown.into_value()),
+            Err(crate::template::EvalError::Undefined(_)) => None,
+            Err(crate::template::EvalError::Failed(problem)) => Some(Value::from(minijinja::Error::new(
+                minijinja::ErrorKind::InvalidOperation,
+                problem.to_string(),
+            ))),
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        match self.context() {
+            Some(context) => Enumerator::Values(context.names().into_iter().map(Value::from).collect()),
+            None => Enumerator::Empty,
+        }
+    }
+}

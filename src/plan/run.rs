@@ -1,0 +1,214 @@
+//! What all hosts of one run share: inventory, loader, template engine, options, and what hosts publish for each other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::time::Duration;
+
+use minijinja::Value;
+
+use super::state::HostVars;
+use super::step::{Event, Sink};
+use crate::inventory::Inventory;
+use crate::node::{HostKeyPolicy, Secret};
+use crate::playbook::{Loader, Play, RoleUse};
+use crate::problem::Problem;
+use crate::template::{Context, Engine, SearchPaths};
+use crate::vars::Scope;
+use crate::yaml::Node;
+
+/// What the operator asked for, resolved from command line and settings.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// `-C`: nothing is changed, as `plan`; `ansible_check_mode` is true.
+    pub check: bool,
+    pub diff: bool,
+    pub verbosity: u8,
+    pub tags: Vec<String>,
+    pub skip_tags: Vec<String>,
+    pub limit: Option<String>,
+    pub forks: usize,
+    pub force_handlers: bool,
+    pub start_at_task: Option<String>,
+    pub connection: Option<String>,
+    pub remote_user: Option<String>,
+    pub private_key: Option<PathBuf>,
+    pub password: Option<Secret>,
+    pub key_passphrase: Option<Secret>,
+    pub r#become: bool,
+    pub become_user: Option<String>,
+    pub become_method: Option<String>,
+    pub become_password: Option<Secret>,
+    pub ssh_args: Vec<String>,
+    pub host_keys: HostKeyPolicy,
+    pub connect_timeout: Duration,
+    pub command_timeout: Duration,
+    /// `gathering`: `implicit`, `explicit` or `smart`.
+    pub gathering: String,
+    pub any_errors_fatal: bool,
+    pub config_file: Option<PathBuf>,
+}
+
+/// One play as it runs on one batch of hosts.
+pub struct PlayRun {
+    pub play: Arc<Play>,
+    pub index: usize,
+    pub name: String,
+    pub hosts_all: Vec<String>,
+    pub batch: Vec<String>,
+    /// vars_files, vars_prompt and vars of the play, weakest first.
+    pub scopes: Vec<Arc<Scope>>,
+    /// Roles of the play (dependencies first), whose defaults and vars every task of the play sees.
+    pub roles: Vec<Arc<RoleUse>>,
+}
+
+/// Defaults and variables of one role use as scopes.
+pub struct RoleScopes {
+    pub defaults: Arc<Scope>,
+    pub entry_vars: Arc<Scope>,
+    pub vars: Arc<Scope>,
+    pub params: Arc<Scope>,
+}
+
+pub struct Run {
+    pub inventory: RwLock<Inventory>,
+    pub loader: Loader,
+    pub engine: Arc<Engine>,
+    pub options: RunOptions,
+    pub playbook_dir: PathBuf,
+    pub extra_vars: Arc<Scope>,
+    pub sink: Arc<dyn Sink>,
+    /// Variables each host has come to, readable by others through hostvars.
+    pub published: Mutex<HashMap<String, HostVars>>,
+    /// How far each host is: (play index, finished).
+    pub progress: Mutex<BTreeMap<String, Progress>>,
+    pub progressed: Condvar,
+    host_scopes: Mutex<HashMap<String, Arc<Vec<Arc<Scope>>>>>,
+    role_scopes: Mutex<HashMap<usize, (Arc<RoleUse>, Arc<RoleScopes>)>>,
+    warned: Mutex<std::collections::BTreeSet<String>>,
+    /// Results of run_once tasks: (play, batch's first host, position) → result.
+    pub once: Mutex<HashMap<(usize, String, Vec<usize>), super::once::Shared>>,
+}
+
+/// A host's place in the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Progress {
+    pub play: usize,
+    pub position: Vec<usize>,
+    pub ended: bool,
+    pub failed: bool,
+}
+
+impl Run {
+    pub fn new(
+        inventory: Inventory,
+        loader: Loader,
+        engine: Arc<Engine>,
+        options: RunOptions,
+        playbook_dir: PathBuf,
+        extra_vars: Arc<Scope>,
+        sink: Arc<dyn Sink>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            inventory: RwLock::new(inventory),
+            loader,
+            engine,
+            options,
+            playbook_dir,
+            extra_vars,
+            sink,
+            published: Mutex::default(),
+            progress: Mutex::default(),
+            progressed: Condvar::new(),
+            host_scopes: Mutex::default(),
+            role_scopes: Mutex::default(),
+            warned: Mutex::default(),
+            once: Mutex::default(),
+        })
+    }
+
+    /// Says a warning once.
+    pub fn warn(&self, text: impl Into<String>) {
+        let text = text.into();
+        if lock(&self.warned).insert(text.clone()) {
+            self.sink.event(&Event::Warning(text));
+        }
+    }
+
+    /// Inventory scopes of a host, weakest first; kept, since files are read for them.
+    pub fn host_scopes(&self, host: &str) -> Result<Arc<Vec<Arc<Scope>>>, Problem> {
+        if let Some(scopes) = lock(&self.host_scopes).get(host) {
+            return Ok(scopes.clone());
+        }
+        let inventory = self.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let scopes = Arc::new(inventory.scopes_for(host, Some(&self.playbook_dir))?);
+        lock(&self.host_scopes).insert(host.to_owned(), scopes.clone());
+        Ok(scopes)
+    }
+
+    /// The inventory changed (add_host, group_by): scopes are made anew.
+    pub fn inventory_changed(&self) {
+        lock(&self.host_scopes).clear();
+    }
+
+    pub fn role_scopes(&self, role: &Arc<RoleUse>) -> Arc<RoleScopes> {
+        let key = Arc::as_ptr(role) as usize;
+        let mut cache = lock(&self.role_scopes);
+        // The cache keeps the role alive, so an address is never reused for another one.
+        if let Some((_, scopes)) = cache.get(&key) {
+            return scopes.clone();
+        }
+        let name = &role.role.name;
+        let own = |label: &str, vars: &[(String, Node)]| {
+            Scope::written(format!("{label} ({name})"), vars.iter().cloned())
+        };
+        let scopes = Arc::new(RoleScopes {
+            defaults: own("role defaults", &role.defaults),
+            entry_vars: own("vars of the role entry", &role.keywords.vars),
+            vars: own("role vars", &role.vars),
+            params: own("role parameters", &role.params),
+        });
+        cache.insert(key, (role.clone(), scopes.clone()));
+        scopes
+    }
+
+    /// A host's variables outside any task: inventory, facts, set_facts, extra vars. What hostvars shows.
+    pub fn host_context(self: &Arc<Self>, host: &str) -> Result<Context, Problem> {
+        let vars = lock(&self.published).get(host).cloned().unwrap_or_default();
+        let mut scopes: Vec<Arc<Scope>> = self.host_scopes(host)?.to_vec();
+        scopes.push(vars.facts_scope.clone());
+        scopes.push(vars.included.clone());
+        scopes.push(vars.set.clone());
+        scopes.push(self.extra_vars.clone());
+        scopes.push(super::magic::of_host(self, host));
+        let paths = SearchPaths { roles: vec![], task_dir: self.playbook_dir.clone(), playbook_dir: self.playbook_dir.clone() };
+        Ok(Context::new(&self.engine, scopes, Arc::new(paths)))
+    }
+
+    /// Opens a vaulted file of the control machine.
+    pub fn decrypt(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+        let _ = bytes;
+        Err(Problem::unsupported("vaulted files as sources of `copy` and `template`"))
+    }
+
+    /// Makes a host's variables visible to the others.
+    pub fn publish(&self, host: &str, vars: &HostVars) {
+        lock(&self.published).insert(host.to_owned(), vars.clone());
+    }
+
+    pub fn report_progress(&self, host: &str, progress: Progress) {
+        lock(&self.progress).insert(host.to_owned(), progress);
+        self.progressed.notify_all();
+    }
+
+    /// The value hosts see as `groups`.
+    pub fn groups_value(&self) -> Value {
+        let inventory = self.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Value::from_pairs(inventory.groups.keys().map(|name| (name.clone(), Value::from(inventory.hosts_of(name)))))
+    }
+}
+
+/// Locks, also when another thread panicked: that panic is reported on its own.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

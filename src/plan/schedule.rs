@@ -1,0 +1,270 @@
+//! Plays and batches: which hosts run which play, in which order, and what all of them have in common.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use minijinja::Value;
+
+use super::run::{PlayRun, Run, lock};
+use crate::inventory::Order;
+use crate::playbook::{Play, Playbook, RoleUse};
+use crate::problem::{Problem, Problems};
+use crate::resources;
+use crate::template::{Context, SearchPaths};
+use crate::vars::{Definition, Scope};
+use crate::yaml::Node;
+
+/// The batches of one play, in order; each is the play on some of its hosts.
+pub struct Batches {
+    pub play: Arc<Play>,
+    pub index: usize,
+    pub batches: Vec<Arc<PlayRun>>,
+    /// Stop when more than this percentage of a batch failed.
+    pub max_fail_percentage: Option<f64>,
+    pub any_errors_fatal: bool,
+}
+
+/// Selects each play's hosts and splits them by `serial`. Every problem of every play at once.
+///
+/// `host_vars_prompted`: answers to `vars_prompt`, by play index.
+pub fn schedule(run: &Arc<Run>, playbook: &Playbook, prompted: &[Arc<Scope>]) -> Result<Vec<Batches>, Problems> {
+    let mut all = vec![];
+    let mut problems = vec![];
+    for (index, play) in playbook.plays.iter().enumerate() {
+        match schedule_play(run, play, index, prompted.get(index)) {
+            Ok(batches) => all.push(batches),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
+}
+
+fn schedule_play(
+    run: &Arc<Run>,
+    play: &Arc<Play>,
+    index: usize,
+    prompted: Option<&Arc<Scope>>,
+) -> Result<Batches, Problem> {
+    let base = play_context(run, play, prompted.cloned());
+    let pattern = host_pattern(&base, &play.hosts)?;
+    let name = match &play.keywords.name {
+        Some(node) => base.text(node).unwrap_or_else(|_| node.as_str().unwrap_or_default().to_owned()),
+        None => pattern.clone(),
+    };
+    let hosts = {
+        let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut hosts = inventory.matching(&pattern).map_err(|p| p.or_at(&play.hosts.span))?.hosts;
+        if let Some(limit) = &run.options.limit {
+            // A limit that names nothing at all is a typing error, whatever the play's hosts are.
+            inventory.select(limit)?;
+            hosts = inventory.limited(&hosts, limit)?.hosts;
+        }
+        if let Some(order) = &play.order {
+            let order_text = text(&base, order)?;
+            let Some(named) = Order::named(&order_text) else {
+                return Err(Problem::new("invalid-value", format!("`order` cannot be `{order_text}`"))
+                    .at(&order.span)
+                    .nearest(&order_text, Order::NAMES)
+                    .help(format!("one of: {}", Order::NAMES.join(", "))));
+            };
+            hosts = named.apply(hosts);
+        }
+        hosts
+    };
+    let scopes = play_scopes(run, play, prompted.cloned(), &base)?;
+    let mut roles = vec![];
+    for role in &play.roles {
+        spread(role, &mut roles);
+    }
+    for role in play.imported_roles.iter().filter(|r| r.public) {
+        spread(role, &mut roles);
+    }
+    let sizes = match &play.serial {
+        Some(node) => serial(&base, node, hosts.len())?,
+        None => vec![hosts.len().max(1)],
+    };
+    let mut batches = vec![];
+    let mut rest = hosts.as_slice();
+    let mut sizes = sizes.into_iter().peekable();
+    let mut size = 1;
+    while !rest.is_empty() {
+        // The last size repeats until all hosts are through.
+        size = sizes.next().unwrap_or(size).max(1);
+        let (batch, later) = rest.split_at(size.min(rest.len()));
+        rest = later;
+        batches.push(Arc::new(PlayRun {
+            play: play.clone(),
+            index,
+            name: name.clone(),
+            hosts_all: hosts.clone(),
+            batch: batch.to_vec(),
+            scopes: scopes.clone(),
+            roles: roles.clone(),
+        }));
+    }
+    let max_fail_percentage = match &play.max_fail_percentage {
+        Some(node) => Some(text(&base, node)?.trim().trim_end_matches('%').parse::<f64>().map_err(|_| {
+            Problem::new("invalid-value", "`max_fail_percentage` must be a number").at(&node.span)
+        })?),
+        None => None,
+    };
+    let any_errors_fatal = match &play.keywords.any_errors_fatal {
+        Some(node) => base.boolean(node).map_err(|e| e.into_problem().or_at(&node.span))?,
+        None => run.options.any_errors_fatal,
+    };
+    Ok(Batches { play: play.clone(), index, batches, max_fail_percentage, any_errors_fatal })
+}
+
+/// A role use and the dependencies that run before it.
+fn spread(role: &Arc<RoleUse>, into: &mut Vec<Arc<RoleUse>>) {
+    for dependency in &role.dependencies {
+        spread(dependency, into);
+    }
+    into.push(role.clone());
+}
+
+fn text(context: &Context, node: &Node) -> Result<String, Problem> {
+    context.text(node).map_err(|e| e.into_problem().or_at(&node.span))
+}
+
+/// What is known before any host is looked at: the play's own variables and the extra vars.
+fn play_context(run: &Arc<Run>, play: &Arc<Play>, prompted: Option<Arc<Scope>>) -> Context {
+    let mut scopes = vec![
+        Scope::written("import_playbook vars", play.import_vars.iter().cloned()),
+        Scope::written("play vars", play.keywords.vars.iter().cloned()),
+    ];
+    scopes.extend(prompted);
+    scopes.push(run.extra_vars.clone());
+    scopes.push(Scope::finals(
+        "magic variables",
+        [
+            ("playbook_dir".to_owned(), Value::from(run.playbook_dir.display().to_string())),
+            ("groups".to_owned(), run.groups_value()),
+        ],
+    ));
+    let dir = play.playbook.parent().map_or_else(|| run.playbook_dir.clone(), std::path::Path::to_owned);
+    let paths = SearchPaths { roles: vec![], task_dir: dir, playbook_dir: run.playbook_dir.clone() };
+    Context::new(&run.engine, scopes, Arc::new(paths))
+}
+
+fn host_pattern(context: &Context, node: &Node) -> Result<String, Problem> {
+    let value = context.value(node).map_err(|e| e.into_problem().or_at(&node.span))?;
+    match value.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Ok(value
+            .try_iter()
+            .map(|items| items.map(|v| resources::text_of(&v)).collect::<Vec<_>>().join(","))
+            .unwrap_or_else(|_| resources::text_of(&value))),
+    }
+}
+
+/// The play's variables by rank: vars, prompted, vars_files.
+fn play_scopes(
+    run: &Arc<Run>,
+    play: &Arc<Play>,
+    prompted: Option<Arc<Scope>>,
+    context: &Context,
+) -> Result<Vec<Arc<Scope>>, Problem> {
+    let mut scopes = vec![
+        Scope::written("import_playbook vars", play.import_vars.iter().cloned()),
+        Scope::written("play vars", play.keywords.vars.iter().cloned()),
+    ];
+    scopes.extend(prompted);
+    for node in &play.vars_files {
+        let choices: Vec<&Node> = match node.as_seq() {
+            Some(items) => items.iter().collect(),
+            None => vec![node],
+        };
+        let mut tried = vec![];
+        let mut found = None;
+        for choice in choices {
+            let name = text(context, choice)?;
+            match context.paths().find("vars", &name) {
+                Ok(path) => {
+                    found = Some(path);
+                    break;
+                }
+                Err(places) => tried.extend(places),
+            }
+        }
+        let Some(path) = found else {
+            let mut problem = Problem::new("missing-file", "no such vars file").at(&node.span);
+            for place in tried {
+                problem = problem.note(format!("looked at {}", crate::source::display_path(&place)));
+            }
+            return Err(problem);
+        };
+        let loaded = (run.loader.settings().read)(&path)?;
+        let root = loaded.single()?;
+        let mut scope = Scope::new(format!("vars_files ({})", crate::source::display_path(&path)));
+        if let Some(map) = root.as_map() {
+            for (key, value) in map.iter() {
+                if let Some(key) = key.as_str() {
+                    scope.vars.insert(key.to_owned(), Definition::Written(value.clone()));
+                }
+            }
+        } else if !root.is_null() {
+            return Err(Problem::new("invalid-vars-file", format!("a vars file must be a mapping, not {}", root.kind()))
+                .at(&root.span));
+        }
+        scopes.push(Arc::new(scope));
+    }
+    Ok(scopes)
+}
+
+/// Batch sizes from `serial`: numbers, percentages of all hosts, or a list of them.
+fn serial(context: &Context, node: &Node, hosts: usize) -> Result<Vec<usize>, Problem> {
+    let value = context.value(node).map_err(|e| e.into_problem().or_at(&node.span))?;
+    let items: Vec<Value> = match value.kind() {
+        minijinja::value::ValueKind::Seq => value.try_iter().into_iter().flatten().collect(),
+        _ => vec![value],
+    };
+    let mut sizes = vec![];
+    for item in items {
+        let text = resources::text_of(&item);
+        let wrong = || {
+            Problem::new("invalid-value", format!("`serial` must be a number or a percentage, not `{text}`"))
+                .at(&node.span)
+        };
+        let size = match text.trim().strip_suffix('%') {
+            Some(percent) => {
+                let percent: usize = percent.trim().parse().map_err(|_| wrong())?;
+                (hosts * percent / 100).max(1)
+            }
+            None => match text.trim().parse::<i64>().map_err(|_| wrong())? {
+                n if n <= 0 => hosts.max(1),
+                n => usize::try_from(n).map_err(|_| wrong())?,
+            },
+        };
+        sizes.push(size);
+    }
+    if sizes.is_empty() {
+        sizes.push(hosts.max(1));
+    }
+    Ok(sizes)
+}
+
+/// Work on one host of a batch.
+pub type HostWork<'a, T> = &'a (dyn Fn(&str) -> T + Sync);
+
+/// Runs work for each host, at most `forks` at a time; results in the hosts' order.
+pub fn in_parallel<T: Send>(hosts: &[String], forks: usize, work: HostWork<T>) -> Vec<(String, T)> {
+    let todo: Mutex<VecDeque<(usize, &String)>> = Mutex::new(hosts.iter().enumerate().collect());
+    let done: Mutex<Vec<(usize, String, T)>> = Mutex::new(Vec::with_capacity(hosts.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..forks.max(1).min(hosts.len()) {
+            // Templates recurse through variables: a deep stack costs only address space.
+            let builder = std::thread::Builder::new().stack_size(16 << 20);
+            let _ = builder.spawn_scoped(scope, || {
+                loop {
+                    let Some((index, host)) = lock(&todo).pop_front() else { return };
+                    let result = work(host);
+                    lock(&done).push((index, host.clone(), result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(index, _, _)| *index);
+    done.into_iter().map(|(_, host, result)| (host, result)).collect()
+}

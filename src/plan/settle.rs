@@ -1,0 +1,620 @@
+//! Entering a step's ending into the host's state: registered result, facts, notifications, failure, loop.
+
+use indexmap::IndexMap;
+use minijinja::Value;
+use std::sync::Arc;
+
+use super::interpreter::Interpreter;
+use super::partial::PartialResult;
+use super::state::{HostState, LoopState};
+use super::step::{Knowledge, Planned, Status, Step};
+use super::turn::{Draft, Ending};
+use crate::problem::Problem;
+use crate::resources::{self, Change, TaskResult};
+use crate::template::{EvalError, Unknown};
+use crate::vars::{Definition, Scope};
+use crate::world::{Answer, Effect, Query};
+
+impl Interpreter {
+    /// Enters how the current step ended (or is foretold to end) and moves on; the step's record.
+    pub fn settle(&self, st: &mut HostState, draft: &Draft, ending: Ending) -> Step {
+        let mut step = draft.step(0, &self.host, &self.play);
+        step.planned = ending.planned();
+        let (mut result, mut failed, mut skipped, mut unknown) = (TaskResult::default(), false, false, None);
+        match ending {
+            Ending::Unchanged(r) => result = r,
+            Ending::Skipped(r, because) => {
+                result = r;
+                skipped = true;
+                step.because = because;
+            }
+            Ending::Failed { result: r, invalid } => {
+                result = r;
+                failed = true;
+                step.invalid = invalid;
+            }
+            Ending::Unreachable(message) => {
+                result = TaskResult::unchanged().with("msg", message.clone()).with("unreachable", true);
+                step.status = Status::Unreachable;
+                step.because = Some(message);
+                failed = true;
+            }
+            Ending::Changed(r, change) => {
+                step.diff = change.diff;
+                result = r;
+            }
+            Ending::Foretold(change) => {
+                let change = *change;
+                self.foretell(st, draft, &change);
+                if change.opaque {
+                    unknown = Some(Unknown::after_step(draft.name.clone()));
+                }
+                step.diff = change.diff;
+                result = change.result;
+            }
+            Ending::Unknown(u) => {
+                step.because = Some(u.to_string());
+                step.status = Status::Unknown;
+                step.knowledge = Knowledge::Unknown;
+                step.unknown = Some(u.clone());
+                unknown = Some(u);
+            }
+        }
+        let wholly_unknown = step.status == Status::Unknown;
+        let judged = (!skipped && !wholly_unknown && step.status != Status::Unreachable)
+            .then(|| self.judge(draft, &result, failed, unknown.as_ref()));
+        let mut changed_unknown = None;
+        match judged {
+            Some(Ok(judgement)) => {
+                result.changed = judgement.changed;
+                failed = judgement.failed;
+                changed_unknown = judgement.unknown;
+                if let Some(condition) = judgement.failed_when {
+                    result = result.with("failed_when_result", condition);
+                    if failed {
+                        step.invalid = false;
+                    }
+                }
+            }
+            Some(Err(problem)) => {
+                failed = true;
+                step.invalid = true;
+                result = result.with("msg", crate::report::plain_problem(&problem));
+            }
+            None => {}
+        }
+        if !result.changed && !failed && matches!(step.planned, Planned::Run) {
+            // `changed_when: false`: it runs, but changes nothing that counts.
+            step.diff.clear();
+        }
+        let registered = self.registered(&result, failed, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
+        step.changed = result.changed && !failed;
+        if step.status == Status::Ok {
+            step.status = match (failed, skipped) {
+                (true, _) => Status::Failed,
+                (_, true) => Status::Skipped,
+                _ if changed_unknown.is_some() => Status::Unknown,
+                _ if step.changed => Status::Changed,
+                _ => Status::Ok,
+            };
+        }
+        if failed && step.because.is_none() {
+            step.because = result.values.get("msg").map(resources::text_of);
+        }
+        step.result = result;
+        step.ignored = failed && draft.ignore_errors && step.status != Status::Unreachable;
+        let in_loop = st.loop_state.is_some() && draft.item.is_some();
+        self.enter_result(st, draft, &mut step, &registered);
+        step.rescued = self.move_on(st, draft, &step, registered);
+        if !in_loop {
+            count(st, step.status, step.ignored, step.rescued);
+        }
+        step
+    }
+
+    /// Overlays a foretold change on the worlds.
+    pub fn foretell(&self, st: &mut HostState, draft: &Draft, change: &Change) {
+        st.predict(&draft.target, &change.effects);
+    }
+
+    /// `changed_when` and `failed_when`, with the result in view under its registered name.
+    fn judge(
+        &self,
+        draft: &Draft,
+        result: &TaskResult,
+        failed: bool,
+        unknown: Option<&Unknown>,
+    ) -> Result<Judgement, Problem> {
+        let task = &draft.task;
+        let mut judgement = Judgement { changed: result.changed, failed, unknown: None, failed_when: None };
+        if task.changed_when.is_empty() && task.failed_when.is_empty() {
+            return Ok(judgement);
+        }
+        let value = self.registered(result, failed, false, unknown, false, None);
+        let mut scopes = vec![];
+        if let Some(node) = &task.register {
+            if let Some(name) = node.as_str() {
+                scopes.push(Scope::finals("register", [(name.to_owned(), value.clone())]));
+            }
+        }
+        let context = draft.context.with(scopes);
+        let all = |conditions: &[crate::yaml::Node]| -> Result<Result<bool, Unknown>, Problem> {
+            match context.conditions(conditions) {
+                Ok(held) => Ok(Ok(held.is_ok())),
+                Err(EvalError::Unknown(unknown)) => Ok(Err(unknown)),
+                Err(error) => Err(error.into_problem().or_at(&task.span)),
+            }
+        };
+        if !task.changed_when.is_empty() {
+            match all(&task.changed_when)? {
+                Ok(changed) => judgement.changed = changed,
+                Err(unknown) => judgement.unknown = Some(unknown),
+            }
+        }
+        if !task.failed_when.is_empty() {
+            match all(&task.failed_when)? {
+                Ok(fails) => {
+                    judgement.failed = fails;
+                    judgement.failed_when = Some(fails);
+                }
+                // Foretold to succeed: a plan goes on with what follows.
+                Err(_) => judgement.failed = false,
+            }
+        }
+        Ok(judgement)
+    }
+
+    /// The result as Ansible registers it.
+    fn registered(
+        &self,
+        result: &TaskResult,
+        failed: bool,
+        skipped: bool,
+        unknown: Option<&Unknown>,
+        wholly_unknown: bool,
+        changed_unknown: Option<&Unknown>,
+    ) -> Value {
+        let mut map: IndexMap<String, Value> = IndexMap::new();
+        if !wholly_unknown {
+            map.insert("changed".to_owned(), changed_unknown.map_or(Value::from(result.changed), |u| u.clone().into_value()));
+            map.insert("failed".to_owned(), Value::from(failed));
+            if skipped {
+                map.insert("skipped".to_owned(), Value::from(true));
+                map.shift_remove("failed");
+            }
+        }
+        for (key, value) in &result.values {
+            map.insert(key.clone(), value.clone());
+        }
+        for stream in ["stdout", "stderr"] {
+            let lines = format!("{stream}_lines");
+            if let (Some(text), false) = (map.get(stream).cloned(), map.contains_key(&lines)) {
+                if let Some(text) = text.as_str() {
+                    let split: Vec<Value> = split_lines(text).into_iter().map(Value::from).collect();
+                    map.insert(lines, Value::from(split));
+                }
+            }
+        }
+        match unknown {
+            Some(unknown) => PartialResult::value(map, unknown.clone()),
+            None => Value::from_pairs(map),
+        }
+    }
+
+    /// Variables, facts and notifications that follow from a result.
+    fn enter_result(&self, st: &mut HostState, draft: &Draft, step: &mut Step, registered: &Value) {
+        let task = &draft.task;
+        if step.status == Status::Unknown {
+            // set_fact of something unknown makes that fact unknown, not undefined.
+            if draft.module.is_some_and(|m| m.name == "set_fact") {
+                if let (crate::playbook::TaskArgs::Named(pairs), Some(unknown)) = (&task.args, &step.unknown) {
+                    for (name, _) in pairs {
+                        if let Some(name) = name.as_str().filter(|n| *n != "cacheable") {
+                            st.vars.set_fact(name, unknown.clone().into_value());
+                        }
+                    }
+                }
+            }
+        }
+        let module = draft.module.map_or("", |m| m.name);
+        if let Some(facts) = step.result.values.get("ansible_facts") {
+            if step.status != Status::Failed {
+                let pairs: Vec<(String, Value)> = facts
+                    .try_iter()
+                    .into_iter()
+                    .flatten()
+                    .map(|k| (resources::text_of(&k), facts.get_item(&k).unwrap_or_default()))
+                    .collect();
+                match module {
+                    "set_fact" => {
+                        for (name, value) in pairs {
+                            st.vars.set_fact(&name, value);
+                        }
+                    }
+                    "include_vars" => {
+                        for (name, node) in &step.result.definitions {
+                            st.vars.include(name, Definition::Written(node.clone()));
+                        }
+                        if step.result.definitions.is_empty() {
+                            for (name, value) in pairs {
+                                st.vars.include(&name, Definition::Final(value));
+                            }
+                        }
+                    }
+                    _ => st.vars.add_facts(pairs),
+                }
+            }
+        }
+        if let Some(name) = task.register.as_ref().and_then(crate::yaml::Node::as_str) {
+            if st.loop_state.is_none() {
+                st.vars.set_fact(name, registered.clone());
+            } else {
+                // While looping, conditions may look at the results so far.
+                let mut so_far: Vec<Value> = st.loop_state.as_ref().map(|l| l.results.clone()).unwrap_or_default();
+                so_far.push(registered.clone());
+                let value: Value = registered_loop(&so_far, false, false, false);
+                st.vars.set_fact(name, value);
+            }
+        }
+        let may_have_changed = step.changed || (step.status == Status::Unknown && step.planned != Planned::None);
+        if may_have_changed && !matches!(step.status, Status::Failed | Status::Unreachable) {
+            step.notifies = self.notify(st, draft);
+        }
+    }
+
+    /// Marks the handlers a task notifies, by name or listened topic.
+    fn notify(&self, st: &mut HostState, draft: &Draft) -> Vec<String> {
+        let mut notified = vec![];
+        for node in draft.lineage.notifications(&draft.task) {
+            let names: Vec<String> = match draft.context.value(&node) {
+                Ok(value) if value.as_str().is_some() => vec![resources::text_of(&value)],
+                Ok(value) => value.try_iter().into_iter().flatten().map(|v| resources::text_of(&v)).collect(),
+                Err(_) => vec![],
+            };
+            for name in names {
+                let found = self.find_handlers(st, &name);
+                if found.is_empty() {
+                    self.run.warn(format!(
+                        "{}: no handler is named `{name}` or listens to it",
+                        draft.task.span
+                    ));
+                }
+                notified.extend(found.iter().map(|i| self.handler_name(st, *i)));
+                st.notified.extend(found);
+            }
+        }
+        notified
+    }
+
+    /// A handler's name as its step will have it.
+    fn handler_name(&self, st: &HostState, index: usize) -> String {
+        let handler = &st.handlers[index];
+        let Some(node) = &handler.task.keywords.name else { return String::new() };
+        if !node.has_template() {
+            return node.as_str().unwrap_or_default().to_owned();
+        }
+        self.context(st, Some(&handler.task), &handler.lineage, vec![])
+            .ok()
+            .and_then(|c| c.text(node).ok())
+            .unwrap_or_default()
+    }
+
+    /// Handlers that a notification means: the last one loaded of that name, and all that listen to it.
+    pub fn find_handlers(&self, st: &HostState, name: &str) -> Vec<usize> {
+        let mut found = vec![];
+        let mut named = None;
+        for (index, handler) in st.handlers.iter().enumerate() {
+            let task = &handler.task;
+            let own = task.keywords.name.is_some().then(|| self.handler_name(st, index));
+            if let Some(own) = own {
+                let role = handler.lineage.roles().first().map(|r| r.role.name.clone());
+                let matches = own == name
+                    || role.is_some_and(|r| {
+                        name.strip_prefix(r.as_str()).is_some_and(|rest| rest.trim_start_matches(' ') == format!(": {own}") || rest == format!(" : {own}"))
+                    });
+                if matches {
+                    named = Some(index);
+                }
+            }
+            let listens = task.listen.iter().any(|node| match &node.value {
+                crate::yaml::Yaml::Seq(items) => items.iter().any(|n| n.as_str() == Some(name)),
+                _ => node.as_str() == Some(name),
+            });
+            if listens {
+                found.push(index);
+            }
+        }
+        if let Some(index) = named {
+            if !found.contains(&index) {
+                found.push(index);
+            }
+        }
+        found
+    }
+
+    /// On to the next item or task; true if a rescue takes over.
+    fn move_on(&self, st: &mut HostState, draft: &Draft, step: &Step, registered: Value) -> bool {
+        let failed = matches!(step.status, Status::Failed | Status::Unreachable);
+        if step.status == Status::Unreachable {
+            st.end = super::state::End::Unreachable;
+            return false;
+        }
+        if let Some(looping) = &mut st.loop_state {
+            if let Some((item, _)) = &draft.item {
+                looping.results.push(with_item(&registered, item, draft));
+                looping.changed |= step.changed;
+                looping.failed |= failed;
+                looping.skipped += usize::from(step.status == Status::Skipped);
+                looping.next += 1;
+                return false;
+            }
+        }
+        if failed && !draft.ignore_errors {
+            st.failure = Some((task_value(draft), registered));
+            return self.fail(st);
+        }
+        self.advance(st);
+        false
+    }
+
+    /// The end of a loop: registers the whole. A step only where the loop as such is worth reporting: when it was empty.
+    pub(super) fn close_loop(&self, st: &mut HostState, draft: &Draft, looping: &LoopState) -> Option<Step> {
+        let all_skipped = looping.skipped == looping.items.len();
+        let value = registered_loop(&looping.results, looping.changed, looping.failed, all_skipped);
+        if let Some(name) = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str) {
+            st.vars.set_fact(name, value.clone());
+        }
+        if looping.items.is_empty() {
+            count(st, Status::Skipped, false, false);
+            let mut step = draft.step(0, &self.host, &self.play);
+            step.status = Status::Skipped;
+            step.because = Some("No items in the list".to_owned());
+            step.result = TaskResult::unchanged().with("skipped_reason", "No items in the list");
+            self.advance(st);
+            return Some(step);
+        }
+        let mut rescued = false;
+        if looping.failed && !draft.ignore_errors {
+            st.failure = Some((task_value(draft), value));
+            rescued = self.fail(st);
+        } else {
+            self.advance(st);
+        }
+        let status = match (looping.failed, all_skipped, looping.changed) {
+            (true, _, _) => Status::Failed,
+            (_, true, _) => Status::Skipped,
+            (_, _, true) => Status::Changed,
+            _ => Status::Ok,
+        };
+        count(st, status, looping.failed && draft.ignore_errors, rescued);
+        None
+    }
+
+    /// Speculation: the current step waits for an answer. Goes on as if its result were unknown for now.
+    pub fn postpone(&self, st: &mut HostState, draft: &Draft) {
+        let pending = Unknown::pending();
+        let module = draft.module.map_or("", |m| m.name);
+        if let Some(name) = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str) {
+            st.vars.set_fact(name, pending.clone().into_value());
+        }
+        match module {
+            "set_fact" => {
+                if let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args {
+                    for (name, _) in pairs {
+                        if let Some(name) = name.as_str() {
+                            st.vars.set_fact(name, pending.clone().into_value());
+                        }
+                    }
+                }
+            }
+            "setup" | "gather_facts" => {
+                let scope = Scope::finals("facts", [("ansible_facts".to_owned(), pending.clone().into_value())]);
+                st.vars.facts_scope = Arc::new(super::partial::pending_facts(&scope));
+            }
+            _ => {}
+        }
+        // What the step may change is not known either.
+        for effect in possible_effects(draft) {
+            st.predict(&draft.target, &[effect]);
+        }
+        if let Some(looping) = &mut st.loop_state {
+            if let Some((item, _)) = &draft.item {
+                looping.results.push(with_item(&pending.clone().into_value(), item, draft));
+                looping.next += 1;
+                return;
+            }
+        }
+        self.advance(st);
+    }
+}
+
+/// Effects of a step whose verdict is not known: nothing can be told but by its arguments, which are not decoded here.
+fn possible_effects(_draft: &Draft) -> Vec<Effect> {
+    Vec::<(Query, Answer)>::new()
+        .into_iter()
+        .map(|(query, answer)| Effect { query, answer: Ok(answer) })
+        .collect()
+}
+
+struct Judgement {
+    changed: bool,
+    failed: bool,
+    unknown: Option<Unknown>,
+    failed_when: Option<bool>,
+}
+
+/// Counts a task that ended.
+fn count(st: &mut HostState, status: Status, ignored: bool, rescued: bool) {
+    let counts = &mut st.counts;
+    match status {
+        Status::Ok | Status::Unknown => counts.ok += 1,
+        Status::Changed => {
+            counts.ok += 1;
+            counts.changed += 1;
+        }
+        Status::Failed if ignored => {
+            counts.ok += 1;
+            counts.ignored += 1;
+        }
+        Status::Failed if rescued => counts.rescued += 1,
+        Status::Failed => counts.failed += 1,
+        Status::Skipped => counts.skipped += 1,
+        Status::Unreachable => counts.unreachable += 1,
+    }
+}
+
+/// A loop's registered result in Ansible's shape.
+fn registered_loop(results: &[Value], changed: bool, failed: bool, all_skipped: bool) -> Value {
+    let mut map: IndexMap<String, Value> = IndexMap::new();
+    map.insert("results".to_owned(), Value::from(results.to_vec()));
+    map.insert("changed".to_owned(), Value::from(changed));
+    if all_skipped {
+        map.insert("msg".to_owned(), Value::from("All items skipped"));
+        map.insert("skipped".to_owned(), Value::from(true));
+    } else if failed {
+        map.insert("msg".to_owned(), Value::from("One or more items failed"));
+        map.insert("failed".to_owned(), Value::from(true));
+    } else {
+        map.insert("msg".to_owned(), Value::from("All items completed"));
+        map.insert("skipped".to_owned(), Value::from(false));
+    }
+    Value::from_pairs(map)
+}
+
+/// An item's result with the item itself under its loop variable's name.
+fn with_item(registered: &Value, item: &Value, draft: &Draft) -> Value {
+    let loop_var = draft
+        .context
+        .variable("ansible_loop_var")
+        .ok()
+        .flatten()
+        .map_or_else(|| "item".to_owned(), |v| resources::text_of(&v));
+    let mut extra: IndexMap<String, Value> = IndexMap::new();
+    extra.insert(loop_var.clone(), item.clone());
+    extra.insert("ansible_loop_var".to_owned(), Value::from(loop_var));
+    for name in ["ansible_index_var", "ansible_loop"] {
+        if let Ok(Some(value)) = draft.context.variable(name) {
+            if name == "ansible_index_var" {
+                let index = resources::text_of(&value);
+                if let Ok(Some(number)) = draft.context.variable(&index) {
+                    extra.insert(index, number);
+                }
+            }
+            extra.insert(name.to_owned(), value);
+        }
+    }
+    PartialResult::extend(registered, extra)
+}
+
+/// `ansible_failed_task`, as far as playbooks look at it.
+fn task_value(draft: &Draft) -> Value {
+    Value::from_pairs([
+        ("name".to_owned(), Value::from(draft.name.clone())),
+        ("action".to_owned(), Value::from(draft.action.clone())),
+        ("tags".to_owned(), Value::from(draft.tags.clone())),
+    ])
+}
+
+/// Python's splitlines, as far as command output needs it.
+fn split_lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+impl Interpreter {
+    /// Speculation: passes over the current task, whatever it is.
+    pub fn postpone_current(&self, st: &mut HostState) {
+        if let Some((task, _)) = self.current(st) {
+            if let Some(name) = task.register.as_ref().and_then(crate::yaml::Node::as_str) {
+                st.vars.set_fact(name, Unknown::pending().into_value());
+            }
+        }
+        self.advance(st);
+    }
+
+    /// A step record for the current task where nothing could be evaluated.
+    pub fn bare_step(&self, st: &mut HostState) -> Step {
+        let (name, action, path, role, tags) = match self.current(st) {
+            Some((task, lineage)) => {
+                let action = match &task.action {
+                    crate::playbook::Action::Module { written, .. } | crate::playbook::Action::Unknown { written } => {
+                        written.clone()
+                    }
+                    crate::playbook::Action::IncludeTasks => "include_tasks".to_owned(),
+                    crate::playbook::Action::IncludeRole => "include_role".to_owned(),
+                    crate::playbook::Action::Meta(_) => "meta".to_owned(),
+                };
+                (
+                    task.keywords.name_text().map_or_else(|| action.clone(), str::to_owned),
+                    action,
+                    task.span.path_line(),
+                    lineage.roles().first().map(|r| r.role.name.clone()),
+                    self.tags_of(st, &task, &lineage).unwrap_or_default(),
+                )
+            }
+            None => (self.play.name.clone(), String::new(), self.play.play.span.path_line(), None, vec![]),
+        };
+        Step {
+            id: 0,
+            host: self.host.clone(),
+            play: self.play.name.clone(),
+            play_index: self.play.index,
+            role,
+            task: name,
+            action,
+            item: None,
+            tags,
+            path,
+            status: Status::Ok,
+            planned: Planned::None,
+            knowledge: Knowledge::Known,
+            changed: false,
+            diff: vec![],
+            result: TaskResult::default(),
+            because: None,
+            unknown: None,
+            ignored: false,
+            rescued: false,
+            handler: false,
+            no_log: false,
+            ms: 0.0,
+            delegated_to: None,
+            invalid: false,
+            notifies: vec![],
+            batch: 0,
+        }
+    }
+}
+
+impl Interpreter {
+    /// True if the step's `until` holds for this try's result; the ending gets `attempts`. Without `until`: until it succeeds.
+    pub fn until_holds(&self, draft: &Draft, ending: Ending, attempt: i64) -> Result<(bool, Ending), Problem> {
+        let (result, failed) = match &ending {
+            Ending::Changed(result, _) | Ending::Unchanged(result) => (result.clone(), false),
+            Ending::Failed { result, .. } => (result.clone(), true),
+            _ => return Ok((true, ending)),
+        };
+        let judgement = self.judge(draft, &result, failed, None)?;
+        let held = if draft.task.until.is_empty() {
+            !judgement.failed
+        } else {
+            let value = self.registered(&result, judgement.failed, false, None, false, None);
+            let mut vars = vec![];
+            if let Some(name) = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str) {
+                vars.push((name.to_owned(), value));
+            }
+            let context = draft.context.with([Scope::finals("register", vars)]);
+            match context.conditions(&draft.task.until) {
+                Ok(held) => held.is_ok(),
+                Err(error) => return Err(error.into_problem().or_at(&draft.task.span)),
+            }
+        };
+        let note = |result: TaskResult| result.with("attempts", attempt);
+        let ending = match ending {
+            Ending::Changed(result, change) => Ending::Changed(note(result), change),
+            Ending::Unchanged(result) => Ending::Unchanged(note(result)),
+            Ending::Failed { result, invalid } => Ending::Failed { result: note(result), invalid },
+            other => other,
+        };
+        Ok((held, ending))
+    }
+}

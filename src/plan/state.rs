@@ -1,0 +1,211 @@
+//! Everything that is true of one host at one moment of a run: small, cheap to clone, so that evaluation can be
+//! suspended, resumed, and wound back to before a step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use minijinja::Value;
+
+use super::lineage::Lineage;
+use super::step::HostSummary;
+use crate::playbook::{Block, Item, RoleUse, Task};
+use crate::vars::{Definition, Scope};
+use crate::world::{Effect, World};
+
+/// Variables of a host that come into being during the run, each kind as a ready scope.
+#[derive(Debug, Clone)]
+pub struct HostVars {
+    /// `ansible_facts`, without prefix.
+    pub facts: Arc<IndexMap<String, Value>>,
+    /// `ansible_facts` itself and each fact as `ansible_NAME`; made anew when facts change.
+    pub facts_scope: Arc<Scope>,
+    /// include_vars.
+    pub included: Arc<Scope>,
+    /// set_fact and registered results.
+    pub set: Arc<Scope>,
+}
+
+impl Default for HostVars {
+    fn default() -> Self {
+        Self {
+            facts: Arc::default(),
+            facts_scope: Arc::new(Scope::new("facts")),
+            included: Arc::new(Scope::new("include_vars")),
+            set: Arc::new(Scope::new("set_fact and register")),
+        }
+    }
+}
+
+impl HostVars {
+    pub fn set_fact(&mut self, name: &str, value: Value) {
+        Arc::make_mut(&mut self.set).vars.insert(name.to_owned(), Definition::Final(value));
+    }
+
+    pub fn include(&mut self, name: &str, definition: Definition) {
+        Arc::make_mut(&mut self.included).vars.insert(name.to_owned(), definition);
+    }
+
+    /// Takes facts in; names come with or without `ansible_`.
+    pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, Value)>) {
+        let all = Arc::make_mut(&mut self.facts);
+        for (name, value) in facts {
+            let name = name.strip_prefix("ansible_").unwrap_or(&name).to_owned();
+            all.insert(name, value);
+        }
+        self.rebuild_facts_scope();
+    }
+
+    pub fn clear_facts(&mut self) {
+        self.facts = Arc::default();
+        self.rebuild_facts_scope();
+    }
+
+    fn rebuild_facts_scope(&mut self) {
+        let mut scope = Scope::new("facts");
+        for (name, value) in self.facts.iter() {
+            scope.vars.insert(format!("ansible_{name}"), Definition::Final(value.clone()));
+        }
+        let map = Value::from_pairs(self.facts.iter().map(|(k, v)| (k.clone(), v.clone())));
+        scope.vars.insert("ansible_facts".to_owned(), Definition::Final(map));
+        self.facts_scope = Arc::new(scope);
+    }
+}
+
+/// A list of items being worked through.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    pub items: Arc<Vec<Item>>,
+    pub next: usize,
+    pub lineage: Arc<Lineage>,
+    pub kind: FrameKind,
+}
+
+#[derive(Debug, Clone)]
+pub enum FrameKind {
+    /// A section of the play, a role's tasks, an included file.
+    Plain,
+    /// The end of a role's tasks (for `meta: end_role`).
+    Role(#[allow(dead_code)] Arc<RoleUse>),
+    Block { block: Arc<Block>, phase: Phase },
+    /// Runs what is notified; `next` is the handler to look at next.
+    Handlers,
+}
+
+#[derive(Debug, Clone)]
+pub enum Phase {
+    Block,
+    Rescue,
+    /// `failed`: the failure goes on outwards when `always` is done.
+    Always { failed: bool },
+}
+
+/// The task being looped over.
+#[derive(Debug, Clone)]
+pub struct LoopState {
+    pub items: Arc<Vec<Value>>,
+    pub next: usize,
+    /// Registered result of each item that is done.
+    pub results: Vec<Value>,
+    pub changed: bool,
+    pub failed: bool,
+    pub skipped: usize,
+    pub unreachable: bool,
+}
+
+/// A handler as it can be notified.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    pub task: Arc<Task>,
+    pub lineage: Arc<Lineage>,
+}
+
+/// How a host ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum End {
+    #[default]
+    Running,
+    /// Everything done, or `meta: end_host`/`end_play`.
+    Done,
+    Failed,
+    Unreachable,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct HostState {
+    pub frames: Vec<Frame>,
+    pub vars: HostVars,
+    /// Answers of each target (the host itself, and what it delegates to), one world per identity.
+    pub worlds: HashMap<String, Target>,
+    pub handlers: Arc<Vec<Handler>>,
+    /// Indices into `handlers` that were notified and did not run yet.
+    pub notified: std::collections::BTreeSet<usize>,
+    pub loop_state: Option<LoopState>,
+    pub end: End,
+    /// Inside a rescue: what failed (`ansible_failed_task`, `ansible_failed_result`).
+    pub failure: Option<(Value, Value)>,
+    /// Roles whose tasks ran on this host (de-duplication).
+    pub ran_roles: Arc<std::collections::BTreeSet<String>>,
+    /// Tasks by how they ended, counted as Ansible does: a loop is one task.
+    pub counts: HostSummary,
+    /// A failed host that only runs what `force_handlers` and `always` ask for.
+    pub failed: bool,
+}
+
+/// What is known of one target: a world per identity (become user); predictions are the node's and in each.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    pub worlds: HashMap<String, World>,
+    /// Predictions so far, to seed the world of an identity that comes later.
+    predicted: Arc<Vec<Effect>>,
+}
+
+impl HostState {
+    /// The world of a target as an identity, made with the predictions so far if it is new.
+    pub fn world(&mut self, target: &str, identity: &str) -> &mut World {
+        let target = self.worlds.entry(target.to_owned()).or_default();
+        let predicted = target.predicted.clone();
+        target.worlds.entry(identity.to_owned()).or_insert_with(|| {
+            let mut world = World::default();
+            world.predict(&predicted);
+            world
+        })
+    }
+
+    /// Keeps what was observed, drops what was foretold: a plan's state as the start of an apply.
+    pub fn forget_predictions(&mut self) {
+        for target in self.worlds.values_mut() {
+            for world in target.worlds.values_mut() {
+                world.forget_predictions();
+            }
+            target.predicted = Arc::default();
+        }
+    }
+
+    /// Overlays effects on every identity's world of a target.
+    pub fn predict(&mut self, target: &str, effects: &[Effect]) {
+        if effects.is_empty() {
+            return;
+        }
+        let target = self.worlds.entry(target.to_owned()).or_default();
+        for world in target.worlds.values_mut() {
+            world.predict(effects);
+        }
+        Arc::make_mut(&mut target.predicted).extend(effects.iter().cloned());
+    }
+
+    /// A step ran whose effects are not known: nothing but facts is certain of the target any more.
+    pub fn forget(&mut self, target: &str) {
+        if let Some(target) = self.worlds.get_mut(target) {
+            for world in target.worlds.values_mut() {
+                world.forget();
+            }
+            target.predicted = Arc::default();
+        }
+    }
+
+    /// A number path that orders steps of one play: how far each frame has come.
+    pub fn position(&self) -> Vec<usize> {
+        self.frames.iter().map(|f| f.next).chain(self.loop_state.as_ref().map(|l| l.next)).collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! What a host's next step turns out to be.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::lineage::Lineage;
+use super::state::HostState;
+use super::step::{Knowledge, Planned, Status, Step};
+use crate::node::Identity;
+use crate::playbook::Task;
+use crate::problem::Problem;
+use crate::resources::{Change, ChangeKind, Resource, TaskResult};
+use crate::template::{Context, Unknown};
+use crate::world::Query;
+
+/// The outcome of evaluating the current task (or the current item of its loop).
+pub enum Turn {
+    /// Nothing is left to do on this host in this play.
+    End,
+    /// Only control flow moved on; nothing to report.
+    Quiet,
+    /// A step that is over already: entered into the state.
+    Done(Box<Step>),
+    /// The first round trip to a target as an identity has to come first.
+    Hello { target: String, identity: Identity },
+    /// These must be answered first. `draft` allows going on speculatively.
+    Needs { target: String, identity: Identity, queries: BTreeSet<Query>, draft: Box<Draft> },
+    /// Something it depends on is not known (yet).
+    Blocked { unknown: Unknown, draft: Box<Draft> },
+    /// A change to carry out.
+    Act { draft: Box<Draft>, resource: Arc<dyn Resource>, change: Box<Change> },
+    /// The engine acts on what the task asks (`meta`): the driver carries it out.
+    Engine { draft: Box<Draft>, request: Request },
+    /// The files are wrong in a way no host can go on from.
+    Broken(Problem),
+}
+
+/// What only a driver can do.
+#[derive(Debug, Clone)]
+pub enum Request {
+    ClearFacts,
+    RefreshInventory,
+    ResetConnection,
+    EndBatch,
+    ClearHostErrors,
+}
+
+/// A step in the making: the task, and what was evaluated of it.
+pub struct Draft {
+    pub task: Arc<Task>,
+    pub lineage: Arc<Lineage>,
+    pub context: Context,
+    /// Loop item and its label.
+    pub item: Option<(minijinja::Value, String)>,
+    pub name: String,
+    pub action: String,
+    pub tags: Vec<String>,
+    pub target: String,
+    pub delegated: bool,
+    pub identity: Identity,
+    pub no_log: bool,
+    pub ignore_errors: bool,
+    pub check_mode: Option<bool>,
+    pub timeout: u64,
+    pub handler: bool,
+    /// The module, where the step is one.
+    pub module: Option<&'static crate::resources::ResourceType>,
+    /// The state as it was before this step, for winding back.
+    pub before: Option<Box<HostState>>,
+}
+
+/// How a step ended or is foretold to end.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    Unchanged(TaskResult),
+    Skipped(TaskResult, Option<String>),
+    Failed {
+        result: TaskResult,
+        /// Wrong arguments or an undefined variable: would fail on any node.
+        invalid: bool,
+    },
+    Unreachable(String),
+    /// Carried out.
+    Changed(TaskResult, Box<Change>),
+    /// Foretold.
+    Foretold(Box<Change>),
+    /// Waits for something unknown.
+    Unknown(Unknown),
+}
+
+impl Ending {
+    pub fn planned(&self) -> Planned {
+        match self {
+            Self::Changed(_, change) | Self::Foretold(change) => match change.kind {
+                ChangeKind::Create => Planned::Create,
+                ChangeKind::Change => Planned::Change,
+                ChangeKind::Remove => Planned::Remove,
+                ChangeKind::Run => Planned::Run,
+            },
+            Self::Unknown(_) => Planned::Unknown,
+            _ => Planned::None,
+        }
+    }
+}
+
+impl Draft {
+    /// A step record with everything the draft knows; the ending fills the rest.
+    pub fn step(&self, id: usize, host: &str, play: &super::run::PlayRun) -> Step {
+        Step {
+            id,
+            host: host.to_owned(),
+            play: play.name.clone(),
+            play_index: play.index,
+            role: self.lineage.roles().first().map(|r| r.role.name.clone()),
+            task: self.name.clone(),
+            action: self.action.clone(),
+            item: self.item.as_ref().map(|(_, label)| label.clone()),
+            tags: self.tags.clone(),
+            path: self.task.span.path_line(),
+            status: Status::Ok,
+            planned: Planned::None,
+            knowledge: Knowledge::Known,
+            changed: false,
+            diff: vec![],
+            result: TaskResult::default(),
+            because: None,
+            unknown: None,
+            ignored: false,
+            rescued: false,
+            handler: self.handler,
+            no_log: self.no_log,
+            ms: 0.0,
+            delegated_to: self.delegated.then(|| self.target.clone()),
+            invalid: false,
+            notifies: vec![],
+            batch: 0,
+        }
+    }
+}

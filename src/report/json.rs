@@ -1,0 +1,132 @@
+//! `--output json`: one document, in the schema of the architecture notes.
+
+use minijinja::Value;
+use serde_json::{Map, Value as Json, json};
+
+use crate::plan::{Knowledge, Outcome, Planned, Status, Step};
+use crate::template::Unknown;
+
+use super::redact::Redactor;
+
+/// The head of the document.
+pub struct Document<'a> {
+    pub command: &'a str,
+    pub playbook: &'a str,
+    pub started: String,
+    pub finished: String,
+}
+
+/// The whole document of a plan (`planned`) or a run.
+pub fn document(head: &Document, outcome: &Outcome, planned: bool, redactor: &Redactor) -> String {
+    let hosts: Map<String, Json> = outcome
+        .hosts
+        .iter()
+        .map(|(host, figures)| (host.clone(), serde_json::to_value(figures).unwrap_or(Json::Null)))
+        .collect();
+    let steps: Vec<Json> = outcome.steps.iter().map(|s| step_json(s, planned)).collect();
+    let document = json!({
+        "schema": 1,
+        "kdeploy": env!("CARGO_PKG_VERSION"),
+        "command": head.command,
+        "playbook": head.playbook,
+        "started": head.started,
+        "finished": head.finished,
+        "hosts": hosts,
+        "steps": steps,
+    });
+    let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    redactor.clean(&text)
+}
+
+/// One step.
+pub fn step_json(step: &Step, planned: bool) -> Json {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Json| {
+        map.insert(key.to_owned(), value);
+    };
+    put("host", json!(step.host));
+    put("play", json!(step.play));
+    put("role", json!(step.role));
+    put("task", json!(step.task));
+    put("action", json!(step.action));
+    put("item", json!(step.item));
+    if planned {
+        let planned = match (step.planned, step.changed, step.status) {
+            // Runs, but counts as no change.
+            (Planned::Unknown, _, _) | (_, _, Status::Unknown) => json!("unknown"),
+            (p, true, _) => json!(p),
+            _ => json!("none"),
+        };
+        put("planned", planned);
+        let knowledge = match step.knowledge {
+            Knowledge::Known => "known",
+            Knowledge::Predicted => "predicted",
+            Knowledge::Unknown => "unknown",
+        };
+        put("knowledge", json!(knowledge));
+    }
+    put("status", json!(step.status));
+    put("changed", json!(step.changed));
+    put("tags", json!(step.tags));
+    put("path", json!(step.path));
+    let (diff, result) = if step.no_log {
+        (Json::Null, json!({"censored": "the output is hidden: no_log is set"}))
+    } else {
+        let diff = match step.diff.as_slice() {
+            [] => Json::Null,
+            [one] => json!({"before": one.before, "after": one.after, "before_header": one.before_header, "after_header": one.after_header}),
+            many => json!(many),
+        };
+        let mut result = Map::new();
+        for (key, value) in &step.result.values {
+            result.insert(key.clone(), value_json(value));
+        }
+        (diff, Json::Object(result))
+    };
+    put("diff", diff);
+    put("result", result);
+    put("because", json!(step.because));
+    put("ms", json!((step.ms * 1000.0).round() / 1000.0));
+    if step.handler {
+        put("handler", json!(true));
+    }
+    if step.ignored {
+        put("ignored", json!(true));
+    }
+    if step.rescued {
+        put("rescued", json!(true));
+    }
+    if let Some(target) = &step.delegated_to {
+        put("delegated_to", json!(target));
+    }
+    Json::Object(map)
+}
+
+/// A value as JSON; what is not known yet says so.
+pub fn value_json(value: &Value) -> Json {
+    if let Some(unknown) = Unknown::of(value) {
+        return json!(format!("({unknown})"));
+    }
+    use minijinja::value::ValueKind;
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            Json::Array(value.try_iter().into_iter().flatten().map(|v| value_json(&v)).collect())
+        }
+        ValueKind::Map => {
+            let mut map = Map::new();
+            for key in value.try_iter().into_iter().flatten() {
+                map.insert(crate::resources::text_of(&key), value_json(&value.get_item(&key).unwrap_or_default()));
+            }
+            Json::Object(map)
+        }
+        ValueKind::Undefined => Json::Null,
+        ValueKind::None => Json::Null,
+        ValueKind::Bool => Json::Bool(value.is_true()),
+        ValueKind::Number => match (i64::try_from(value.clone()), f64::try_from(value.clone())) {
+            (Ok(int), _) if value.is_integer() => json!(int),
+            (_, Ok(float)) => json!(float),
+            _ => Json::String(value.to_string()),
+        },
+        _ => Json::String(crate::resources::text_of(value)),
+    }
+}

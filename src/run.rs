@@ -1,0 +1,322 @@
+//! The whole pipeline on one screen: load → select → observe → plan → apply → report.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::apply::{self, Phase, States};
+use crate::options::{HostOptions, OutputOptions, SelectOptions};
+use crate::config::Settings;
+use crate::inventory::Inventory;
+use crate::node::{HostKeyPolicy, Secret};
+use crate::plan::{self, Batches, Fleet, Outcome, Run, RunOptions};
+use crate::playbook::{Loader, LoaderSettings, Playbook};
+use crate::problem::{Problem, Problems};
+use crate::report::{self, Document, Live, Redactor, Style};
+use crate::template::{Engine, EngineOptions};
+use crate::vars::Scope;
+
+/// What was typed.
+pub struct Request<'a> {
+    pub command: &'a str,
+    pub playbooks: &'a [String],
+    pub hosts: &'a HostOptions,
+    pub select: &'a SelectOptions,
+    pub output: &'a OutputOptions,
+    pub check: bool,
+    /// A playbook that is no file (`kdeploy run`).
+    pub inline: Option<Playbook>,
+}
+
+impl<'a> Request<'a> {
+    pub fn new(
+        command: &'a str,
+        playbooks: &'a [String],
+        hosts: &'a HostOptions,
+        select: &'a SelectOptions,
+        output: &'a OutputOptions,
+        check: bool,
+    ) -> Self {
+        Self { command, playbooks, hosts, select, output, check, inline: None }
+    }
+}
+
+/// What it means: everything loaded and selected, nothing asked of a node yet.
+pub struct Project {
+    pub run: Arc<Run>,
+    pub playbook: Playbook,
+    pub schedule: Vec<Batches>,
+    pub style: Style,
+    pub redactor: Redactor,
+    fleet: Fleet,
+    live: Arc<Live>,
+}
+
+impl Project {
+    /// Load and select.
+    pub fn load(request: &Request) -> Result<Self, Problems> {
+        let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
+        let redactor = Redactor::default();
+        let style = Style::new(request.output.color, std::io::stdout().is_terminal());
+        let live = live(request, &redactor)?;
+        let inventory = load_inventory(request, &settings, &live)?;
+        let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars)?;
+        let engine = Engine::new(EngineOptions {
+            allow_broken_conditionals: settings.allow_broken_conditionals(),
+            ..EngineOptions::default()
+        });
+        let (paths, playbook_dir) = find_playbooks(request, &settings)?;
+        let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars));
+        let playbook = match &request.inline {
+            Some(playbook) => playbook.clone(),
+            None => load_playbooks(&loader, &paths, &live)?,
+        };
+        let options = run_options(request, &settings, &redactor)?;
+        let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone());
+        let prompted = crate::prompt::ask_vars(&playbook)?;
+        let schedule = plan::schedule(&run, &playbook, &prompted)?;
+        Ok(Self { run, playbook, schedule, style, redactor, fleet: Fleet::default(), live })
+    }
+
+    /// Observe and plan: what would change. The states hold what was observed.
+    pub fn plan(&self) -> (Outcome, States) {
+        let states = States::default();
+        let outcome = apply::walk(&self.run, &self.schedule, &self.fleet, &states, Phase::Plan, &|| false);
+        (outcome, states)
+    }
+
+    /// Apply: the same evaluation, carried out. `observed`: what a plan just saw.
+    pub fn apply(&self, observed: Option<States>, interrupted: &(dyn Fn() -> bool + Sync)) -> Outcome {
+        let states = observed.map(States::into_start).unwrap_or_default();
+        apply::walk(&self.run, &self.schedule, &self.fleet, &states, Phase::Apply, interrupted)
+    }
+
+    /// The outcome as one JSON document.
+    pub fn document(&self, command: &str, started: &str, outcome: &Outcome, planned: bool) -> String {
+        let head = Document {
+            command,
+            playbook: &self.playbook.path.display().to_string(),
+            started: started.to_owned(),
+            finished: report::now(),
+        };
+        report::document(&head, outcome, planned, &self.redactor)
+    }
+
+    pub fn finish_progress(&self) {
+        self.live.finish();
+    }
+
+    /// `Plan of playbooks/k8s.yml (3 hosts)`.
+    pub fn title(&self, what: &str) -> String {
+        let hosts: std::collections::BTreeSet<&String> =
+            self.schedule.iter().flat_map(|p| p.batches.iter().flat_map(|b| b.batch.iter())).collect();
+        let plural = if hosts.len() == 1 { "host" } else { "hosts" };
+        format!("{what} {} ({} {plural})", crate::source::display_path(&self.playbook.path), hosts.len())
+    }
+
+    /// An empty selection is an error, with what would have matched.
+    pub fn require_selection(&self, allow_empty: bool) -> Result<(), Problems> {
+        if allow_empty {
+            return Ok(());
+        }
+        crate::select::require(self)
+    }
+
+    /// What `--list-hosts`, `--list-tasks`, `--list-tags` and `--syntax-check` show.
+    pub fn listing(&self, select: &SelectOptions) -> Result<Option<String>, Problems> {
+        crate::select::listing(self, select)
+    }
+}
+
+fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
+    let style = Style::new(request.output.color, std::io::stderr().is_terminal());
+    let steps = matches!(request.command, "apply" | "run") && request.output.output != "json";
+    let mut live = Live::new(style, request.output.verbose, steps, redactor.clone());
+    if let Some(path) = &request.output.events {
+        let file = std::fs::File::create(path)
+            .map_err(|e| Problem::new("cannot-write", format!("cannot write events to `{}`: {e}", path.display())))?;
+        live = live.with_events(file);
+    }
+    Ok(Arc::new(live))
+}
+
+fn load_inventory(request: &Request, settings: &Settings, live: &Arc<Live>) -> Result<Inventory, Problems> {
+    let sources = if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
+    let (inventory, warnings) = Inventory::load(&sources, &crate::inventory::LoadOptions::default())?;
+    warn(live, &warnings);
+    Ok(inventory)
+}
+
+fn load_playbooks(loader: &Loader, paths: &[PathBuf], live: &Arc<Live>) -> Result<Playbook, Problems> {
+    let mut whole: Option<Playbook> = None;
+    let mut problems = Problems::default();
+    for path in paths {
+        match loader.playbook(path) {
+            Ok(loaded) => {
+                warn(live, &loaded.warnings);
+                match &mut whole {
+                    Some(all) => all.plays.extend(loaded.value.plays),
+                    None => whole = Some(loaded.value),
+                }
+            }
+            Err(found) => problems.0.extend(found.0),
+        }
+    }
+    if !problems.0.is_empty() {
+        return Err(problems);
+    }
+    whole.ok_or_else(|| Problem::new("no-playbook", "no playbook to run").into())
+}
+
+fn warn(live: &Arc<Live>, warnings: &[Problem]) {
+    use crate::plan::Sink;
+    for warning in warnings {
+        live.event(&plan::Event::Warning(report::plain_problem(warning)));
+    }
+}
+
+/// The playbooks asked for: as paths, or by their names in `playbooks/`; else the settings' default.
+fn find_playbooks(request: &Request, settings: &Settings) -> Result<(Vec<PathBuf>, PathBuf), Problem> {
+    let cwd = std::env::current_dir().unwrap_or_default();
+    if request.inline.is_some() {
+        return Ok((vec![], cwd));
+    }
+    let names: Vec<String> = if request.playbooks.is_empty() {
+        settings.playbook().into_iter().collect()
+    } else {
+        request.playbooks.to_vec()
+    };
+    if names.is_empty() {
+        return Err(Problem::new("no-playbook", "no playbook is named, and kdeploy.toml names none")
+            .help("kdeploy plan PLAYBOOK, or `playbook = \"playbooks/k8s.yml\"` in kdeploy.toml"));
+    }
+    let root = settings.root().unwrap_or(&cwd).to_owned();
+    let mut paths = vec![];
+    for name in &names {
+        let places = [cwd.join(name), cwd.join("playbooks").join(name), root.join(name), root.join("playbooks").join(name)];
+        match places.iter().find(|p| p.is_file()) {
+            Some(path) => paths.push(path.clone()),
+            None => {
+                let known = playbooks_in(&[cwd.clone(), cwd.join("playbooks"), root.join("playbooks")]);
+                return Err(Problem::new("no-playbook", format!("there is no playbook `{name}`"))
+                    .nearest(name, known.iter().map(String::as_str))
+                    .note(format!("looked in {} and {}", cwd.display(), root.join("playbooks").display())));
+            }
+        }
+    }
+    let dir = paths[0].parent().map_or_else(|| cwd.clone(), Path::to_owned);
+    Ok((paths, dir))
+}
+
+fn playbooks_in(dirs: &[PathBuf]) -> Vec<String> {
+    let mut names = vec![];
+    for dir in dirs {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".yml") || name.ends_with(".yaml") {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+fn loader_settings(
+    settings: &Settings,
+    playbook_dir: &Path,
+    engine: &Arc<Engine>,
+    extra_vars: &Arc<Scope>,
+) -> LoaderSettings {
+    let mut roles_path = settings.roles_path();
+    // A repository keeps its roles beside its playbooks' folder as often as in it.
+    if let Some(parent) = playbook_dir.parent() {
+        roles_path.push(parent.join("roles"));
+    }
+    if let Some(root) = settings.root() {
+        roles_path.push(root.join("roles"));
+    }
+    let (engine, extra) = (engine.clone(), extra_vars.clone());
+    LoaderSettings {
+        roles_path,
+        collections_path: settings.collections_path(),
+        resolve: Some(Arc::new(move |node, vars| {
+            let mut scopes = vars.scopes.clone();
+            scopes.push(extra.clone());
+            let paths = crate::template::SearchPaths {
+                roles: vars.role_path.iter().cloned().collect(),
+                task_dir: vars.playbook_dir.clone(),
+                playbook_dir: vars.playbook_dir.clone(),
+            };
+            crate::template::Context::new(&engine, scopes, Arc::new(paths)).value(node)
+        })),
+        ..LoaderSettings::default()
+    }
+}
+
+fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<RunOptions, Problem> {
+    let hosts = request.hosts;
+    let secret = |ask: bool, file: &Option<PathBuf>, prompt: &str| -> Result<Option<Secret>, Problem> {
+        let text = match (ask, file) {
+            (true, _) => Some(crate::prompt::secret(prompt)?),
+            (false, Some(path)) => Some(read_secret(path)?),
+            (false, None) => None,
+        };
+        if let Some(text) = &text {
+            redactor.add(text);
+        }
+        Ok(text.map(Secret))
+    };
+    let password = secret(hosts.ask_pass, &hosts.connection_password_file, "SSH password: ")?;
+    let become_password = secret(hosts.ask_become_pass, &hosts.become_password_file, "BECOME password: ")?;
+    let mut ssh_args = settings.ssh_args();
+    for args in [&hosts.ssh_common_args, &hosts.ssh_extra_args].into_iter().flatten() {
+        ssh_args.extend(args.split_whitespace().map(str::to_owned));
+    }
+    Ok(RunOptions {
+        check: request.check,
+        diff: request.output.diff || settings.diff(),
+        verbosity: request.output.verbose,
+        tags: SelectOptions::split(&request.select.tags),
+        skip_tags: SelectOptions::split(&request.select.skip_tags),
+        limit: hosts.limit.clone(),
+        forks: hosts.forks.or(settings.forks()).unwrap_or(50),
+        force_handlers: request.select.force_handlers || settings.force_handlers(),
+        start_at_task: request.select.start_at_task.clone(),
+        connection: hosts.connection.clone().or(settings.connection()),
+        remote_user: hosts.user.clone().or(settings.remote_user()),
+        private_key: hosts.private_key.clone().or(settings.private_key_file()),
+        password,
+        key_passphrase: None,
+        r#become: hosts.r#become || settings.r#become(),
+        become_user: hosts.become_user.clone().or(settings.become_user()),
+        become_method: hosts.become_method.clone().or(settings.become_method()),
+        become_password,
+        ssh_args,
+        host_keys: match settings.host_key_checking() {
+            Some(false) => HostKeyPolicy::Off,
+            _ if settings.accept_new_host_keys() => HostKeyPolicy::AcceptNew,
+            _ => HostKeyPolicy::Strict,
+        },
+        connect_timeout: Duration::from_secs(hosts.timeout.or(settings.timeout()).unwrap_or(10)),
+        command_timeout: Duration::from_secs(settings.command_timeout().unwrap_or(0)),
+        gathering: settings.gathering().unwrap_or_else(|| "implicit".to_owned()),
+        any_errors_fatal: settings.any_errors_fatal(),
+        config_file: settings.ansible_cfg(),
+    })
+}
+
+/// A password file's first line, or what it prints if it is executable.
+fn read_secret(path: &Path) -> Result<String, Problem> {
+    use std::os::unix::fs::PermissionsExt;
+    let wrong = |e: std::io::Error| Problem::new("cannot-read", format!("cannot read `{}`: {e}", path.display()));
+    let meta = std::fs::metadata(path).map_err(wrong)?;
+    let text = if meta.permissions().mode() & 0o111 != 0 {
+        let output = std::process::Command::new(path).output().map_err(wrong)?;
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    } else {
+        std::fs::read_to_string(path).map_err(wrong)?
+    };
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
