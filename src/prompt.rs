@@ -11,7 +11,8 @@ use crate::vars::Scope;
 
 /// Asks yes or no; anything but yes is no.
 pub fn confirm(question: &str) -> bool {
-    ask(&format!("{question} [y/N] ")).is_some_and(|answer| matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    ask(&format!("{question} [y/N] "))
+        .is_some_and(|answer| matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 fn ask(question: &str) -> Option<String> {
@@ -45,7 +46,8 @@ pub fn ask_vars(playbook: &Playbook) -> Result<Vec<Arc<Scope>>, Problems> {
                 }
             }
             let hidden = map.get("private").is_none_or(|n| {
-                !matches!(n.value, crate::yaml::Yaml::Bool(false)) && n.as_str().and_then(crate::resources::truth) != Some(false)
+                !matches!(n.value, crate::yaml::Yaml::Bool(false))
+                    && n.as_str().and_then(crate::resources::truth) != Some(false)
             });
             let prompt = text("prompt").unwrap_or_else(|| name.clone());
             let default = map.get("default").map(|n| n.to_value());

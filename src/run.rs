@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::apply::{self, Phase, States};
-use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::config::Settings;
 use crate::inventory::Inventory;
 use crate::node::{HostKeyPolicy, Secret};
+use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::plan::{self, Batches, Fleet, Outcome, Run, RunOptions};
 use crate::playbook::{Loader, LoaderSettings, Playbook};
 use crate::problem::{Problem, Problems};
@@ -142,7 +142,8 @@ fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
 }
 
 fn load_inventory(request: &Request, settings: &Settings, live: &Arc<Live>) -> Result<Inventory, Problems> {
-    let sources = if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
+    let sources =
+        if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
     let (inventory, warnings) = Inventory::load(&sources, &crate::inventory::LoadOptions::default())?;
     warn(live, &warnings);
     Ok(inventory)
@@ -194,7 +195,8 @@ fn find_playbooks(request: &Request, settings: &Settings) -> Result<(Vec<PathBuf
     let root = settings.root().unwrap_or(&cwd).to_owned();
     let mut paths = vec![];
     for name in &names {
-        let places = [cwd.join(name), cwd.join("playbooks").join(name), root.join(name), root.join("playbooks").join(name)];
+        let places =
+            [cwd.join(name), cwd.join("playbooks").join(name), root.join(name), root.join("playbooks").join(name)];
         match places.iter().find(|p| p.is_file()) {
             Some(path) => paths.push(path.clone()),
             None => {
@@ -319,4 +321,3 @@ fn read_secret(path: &Path) -> Result<String, Problem> {
     };
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
-

@@ -59,10 +59,8 @@ fn known_tags(project: &Project) -> (BTreeSet<String>, bool) {
                 Ok(own) => tags.extend(own),
                 Err(_) => dynamic = true,
             }
-            dynamic |= matches!(
-                task.action,
-                crate::playbook::Action::IncludeTasks | crate::playbook::Action::IncludeRole
-            );
+            dynamic |=
+                matches!(task.action, crate::playbook::Action::IncludeTasks | crate::playbook::Action::IncludeRole);
             interpreter.advance(&mut state);
         }
     }

@@ -6,10 +6,10 @@
 
 use std::time::Instant;
 
+use crate::node::Done;
 use crate::plan::{
     Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Status, Step, Turn, Wanted, conclude, lock,
 };
-use crate::node::Done;
 use crate::resources::{Change, Resource};
 use std::sync::Arc;
 

@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 
 use clap::Args;
 
-use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use super::{Exit, terminal};
+use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::problem::Problems;
 use crate::report::{self, PlanCounts};
 use crate::run::{Project, Request};
@@ -70,7 +70,8 @@ impl ApplyArgs {
         if terminal::interrupted() {
             return Ok(Exit::Interrupted);
         }
-        let asked = counts.changes() > 0 && !self.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let asked =
+            counts.changes() > 0 && !self.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         if asked && !crate::prompt::confirm("Apply this plan?") {
             terminal::say("nothing was changed");
             return Ok(Exit::Usage);

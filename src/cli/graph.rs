@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use super::{Exit, terminal};
+use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::plan::PlanGraph;
 use crate::problem::{Problem, Problems};
 use crate::run::{Project, Request};
@@ -25,7 +25,9 @@ pub struct GraphArgs {
 impl GraphArgs {
     pub fn run(self) -> Result<Exit, Problems> {
         if self.format != "dot" {
-            return Err(Problem::unsupported(format!("`graph --format {}`", self.format)).help("`dot` is there").into());
+            return Err(Problem::unsupported(format!("`graph --format {}`", self.format))
+                .help("`dot` is there")
+                .into());
         }
         let request = Request::new("graph", &self.playbooks, &self.hosts, &self.select, &self.output, false);
         let project = Project::load(&request)?;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use super::{Exit, terminal};
+use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::plan::PlanGraph;
 use crate::problem::Problems;
 use crate::report::{self, PlanCounts};

@@ -104,20 +104,19 @@ pub fn one_task(pattern: &str, module: &str, args: &str) -> Result<Playbook, Pro
         match parsed.free {
             Some(raw) if !raw.is_empty() => {
                 if kind.free_form.is_none() {
-                    return Err(Problem::new("invalid-argument", format!("`{}` takes `key=value` arguments", kind.name))
-                        .at(&args_span)
-                        .into());
+                    return Err(Problem::new(
+                        "invalid-argument",
+                        format!("`{}` takes `key=value` arguments", kind.name),
+                    )
+                    .at(&args_span)
+                    .into());
                 }
                 TaskArgs::Free(Node::text(raw.as_str(), &args_span), pairs)
             }
             _ => TaskArgs::Named(pairs),
         }
     };
-    let task = Task::new(
-        Action::Module { name: kind.name.to_owned(), written: module.to_owned() },
-        task_args,
-        &whole,
-    );
+    let task = Task::new(Action::Module { name: kind.name.to_owned(), written: module.to_owned() }, task_args, &whole);
     let mut play = Play::new(Node::text(pattern, &whole), &whole);
     play.gather_facts = Some(Node::new(crate::yaml::Yaml::Bool(false), whole.clone()));
     play.tasks = vec![Item::Task(Arc::new(task))];

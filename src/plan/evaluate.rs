@@ -107,7 +107,8 @@ impl Interpreter {
             if context.is_none() {
                 context = Some(self.context(st, Some(task), lineage, vec![])?);
             }
-            let value = context.as_ref().expect("made above").value(node).map_err(|e| e.into_problem().or_at(&node.span))?;
+            let value =
+                context.as_ref().expect("made above").value(node).map_err(|e| e.into_problem().or_at(&node.span))?;
             match value.as_str() {
                 Some(text) => tags.extend(text.split(',').map(|t| t.trim().to_owned())),
                 None => tags.extend(value.try_iter().into_iter().flatten().map(|v| resources::text_of(&v))),
@@ -128,12 +129,9 @@ impl Interpreter {
             return match value.kind() {
                 ValueKind::Seq | ValueKind::Iterable => Ok(value.try_iter().into_iter().flatten().collect()),
                 _ => Err(EvalError::Failed(
-                    Problem::new(
-                        "invalid-loop",
-                        format!("`loop` needs a list, not {}", value_kind(&value)),
-                    )
-                    .at(&looping.items.span)
-                    .help("a mapping can be looped over with `loop: \"{{ mapping | dict2items }}\"`"),
+                    Problem::new("invalid-loop", format!("`loop` needs a list, not {}", value_kind(&value)))
+                        .at(&looping.items.span)
+                        .help("a mapping can be looped over with `loop: \"{{ mapping | dict2items }}\"`"),
                 )),
             };
         }
@@ -185,10 +183,7 @@ impl Interpreter {
             Some(node) => context.text(node)?,
             None => "item".to_owned(),
         };
-        let mut vars = vec![
-            (loop_var.clone(), item.clone()),
-            ("ansible_loop_var".to_owned(), Value::from(loop_var)),
-        ];
+        let mut vars = vec![(loop_var.clone(), item.clone()), ("ansible_loop_var".to_owned(), Value::from(loop_var))];
         if let Some(node) = &control.index_var {
             let name = context.text(node)?;
             vars.push((name.clone(), Value::from(looping.next)));
@@ -343,9 +338,7 @@ impl Interpreter {
                 facts: (!st.vars.facts.is_empty())
                     .then(|| Value::from_pairs(st.vars.facts.iter().map(|(k, v)| (k.clone(), v.clone())))),
                 evaluate: &|text| context.expression(text, &span).map_err(stop_of),
-                condition: &|value| {
-                    context.condition(&Node::from_value(value, &span)).map_err(stop_of)
-                },
+                condition: &|value| context.condition(&Node::from_value(value, &span)).map_err(stop_of),
                 verbosity: self.run.options.verbosity,
                 decrypt: &|bytes| self.run.decrypt(bytes),
                 fetch: &|download| fetch_bytes(download),
@@ -431,7 +424,11 @@ impl Interpreter {
                         return Err(Stop::Invalid(
                             Problem::new(
                                 "invalid-argument",
-                                format!("the arguments of `{}` must be a mapping, not {}", module.name, value_kind(&value)),
+                                format!(
+                                    "the arguments of `{}` must be a mapping, not {}",
+                                    module.name,
+                                    value_kind(&value)
+                                ),
                             )
                             .at(&node.span),
                         ));
@@ -537,9 +534,8 @@ impl Interpreter {
             Some(node) => context.text(node).unwrap_or_else(|_| node.as_str().unwrap_or_default().to_owned()),
             None => action.clone(),
         };
-        let flag = |node: Option<&Node>| -> Result<Option<bool>, EvalError> {
-            node.map(|n| context.boolean(n)).transpose()
-        };
+        let flag =
+            |node: Option<&Node>| -> Result<Option<bool>, EvalError> { node.map(|n| context.boolean(n)).transpose() };
         let settings = (|| -> Result<_, EvalError> {
             let target = match lineage.nearest(task, |k| k.delegate_to.as_ref()) {
                 Some(node) => {
@@ -769,6 +765,5 @@ fn unknown_module(written: &str) -> Problem {
 /// A small download (a sums file) as bytes.
 fn fetch_bytes(download: &crate::node::Download) -> Result<Vec<u8>, Problem> {
     let (path, _) = crate::node::fetch(download)?;
-    std::fs::read(&path)
-        .map_err(|e| Problem::new("download", format!("{}: {e}", crate::source::display_path(&path))))
+    std::fs::read(&path).map_err(|e| Problem::new("download", format!("{}: {e}", crate::source::display_path(&path))))
 }

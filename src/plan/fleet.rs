@@ -137,7 +137,9 @@ fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Proble
         private_key: text(&["ansible_private_key_file", "ansible_ssh_private_key_file"])?
             .map(|path| expand_home(&path))
             .or_else(|| options.private_key.clone()),
-        key_passphrase: text(&["ansible_ssh_private_key_passphrase"])?.map(Secret).or_else(|| options.key_passphrase.clone()),
+        key_passphrase: text(&["ansible_ssh_private_key_passphrase"])?
+            .map(Secret)
+            .or_else(|| options.key_passphrase.clone()),
         password: text(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"])?
             .map(Secret)
             .or_else(|| options.password.clone()),
@@ -152,7 +154,9 @@ fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Proble
 fn first_text(context: &Context, names: &[&str]) -> Result<Option<String>, Problem> {
     for name in names {
         match context.variable(name) {
-            Ok(Some(value)) if !value.is_none() && !value.is_undefined() => return Ok(Some(resources::text_of(&value))),
+            Ok(Some(value)) if !value.is_none() && !value.is_undefined() => {
+                return Ok(Some(resources::text_of(&value)));
+            }
             Ok(_) => {}
             Err(error) => return Err(error.into_problem()),
         }
@@ -162,7 +166,9 @@ fn first_text(context: &Context, names: &[&str]) -> Result<Option<String>, Probl
 
 fn expand_home(path: &str) -> std::path::PathBuf {
     match path.strip_prefix("~/") {
-        Some(rest) => std::env::var_os("HOME").map_or_else(|| path.into(), |home| std::path::Path::new(&home).join(rest)),
+        Some(rest) => {
+            std::env::var_os("HOME").map_or_else(|| path.into(), |home| std::path::Path::new(&home).join(rest))
+        }
         None => path.into(),
     }
 }

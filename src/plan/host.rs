@@ -175,7 +175,8 @@ impl Driver<'_> {
             Some(resume) => {
                 *st = resume;
                 if wanted.is_empty() && !run_first {
-                    let problem = Problem::new("no-progress", "the plan of this task waits for nothing that can be asked");
+                    let problem =
+                        Problem::new("no-progress", "the plan of this task waits for nothing that can be asked");
                     steps.push(self.broken(st, &problem));
                     return Pass::Finished;
                 }
@@ -285,4 +286,3 @@ enum Pass {
     Finished,
     Ask(Wanted),
 }
-

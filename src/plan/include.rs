@@ -133,10 +133,7 @@ impl Interpreter {
             }
         }
         let keywords = draft.task.apply.as_deref().cloned().unwrap_or_default();
-        Ok(Lineage::below(
-            &draft.lineage,
-            Source::Include { apply: keywords, vars: Arc::new(vars), params: None },
-        ))
+        Ok(Lineage::below(&draft.lineage, Source::Include { apply: keywords, vars: Arc::new(vars), params: None }))
     }
 
     fn include_args(&self, draft: &Draft, main: &[&str]) -> Result<IncludeArgs, Stop> {
@@ -188,7 +185,16 @@ impl Interpreter {
                             .at(&name.span)
                             .nearest(
                                 other,
-                                ["file", "name", "apply", "tasks_from", "handlers_from", "vars_from", "defaults_from", "public"],
+                                [
+                                    "file",
+                                    "name",
+                                    "apply",
+                                    "tasks_from",
+                                    "handlers_from",
+                                    "vars_from",
+                                    "defaults_from",
+                                    "public",
+                                ],
                             ),
                     ));
                 }
@@ -302,4 +308,3 @@ fn first(problems: Problems) -> Problem {
     }
     problem
 }
-

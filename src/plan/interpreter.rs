@@ -259,9 +259,9 @@ impl Interpreter {
 
     /// True if a failure of the current task would be taken by a `rescue`.
     pub fn would_be_rescued(&self, st: &HostState) -> bool {
-        st.frames.iter().rev().any(|frame| {
-            matches!(&frame.kind, FrameKind::Block { block, phase: Phase::Block } if !block.rescue.is_empty())
-        })
+        st.frames.iter().rev().any(
+            |frame| matches!(&frame.kind, FrameKind::Block { block, phase: Phase::Block } if !block.rescue.is_empty()),
+        )
     }
 
     fn force_handlers(&self) -> bool {

@@ -23,7 +23,11 @@ pub enum Source {
     Block(Arc<Block>),
     Role(Arc<RoleUse>),
     /// A run-time include: keywords of its `apply`, and the variables it hands on (already bound to loop items).
-    Include { apply: Keywords, vars: Arc<Scope>, params: Option<Arc<Scope>> },
+    Include {
+        apply: Keywords,
+        vars: Arc<Scope>,
+        params: Option<Arc<Scope>>,
+    },
 }
 
 impl Lineage {
@@ -75,7 +79,9 @@ impl Lineage {
         self.inside_out()
             .filter_map(|link| match &link.source {
                 Source::Role(role) => Some(role),
-                Source::Block(block) => block.role.as_ref().filter(|_| block.origin != crate::playbook::BlockOrigin::Written),
+                Source::Block(block) => {
+                    block.role.as_ref().filter(|_| block.origin != crate::playbook::BlockOrigin::Written)
+                }
                 _ => None,
             })
             .collect()

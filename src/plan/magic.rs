@@ -24,8 +24,12 @@ pub fn of_host(run: &Arc<Run>, host: &str) -> Arc<Scope> {
     put("inventory_hostname_short", Value::from(host.split('.').next().unwrap_or(host)));
     {
         let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        put("group_names", Value::from(inventory.groups_of(host).into_iter().filter(|g| g != "all").collect::<Vec<_>>()));
-        let source = inventory.hosts.get(host).and_then(|h| h.source.clone()).or_else(|| inventory.sources.first().cloned());
+        put(
+            "group_names",
+            Value::from(inventory.groups_of(host).into_iter().filter(|g| g != "all").collect::<Vec<_>>()),
+        );
+        let source =
+            inventory.hosts.get(host).and_then(|h| h.source.clone()).or_else(|| inventory.sources.first().cloned());
         if let Some(source) = source {
             put("inventory_file", Value::from(source.display().to_string()));
             let dir = if source.is_dir() { Some(source.as_path()) } else { source.parent() };
@@ -53,7 +57,10 @@ pub fn of_host(run: &Arc<Run>, host: &str) -> Arc<Scope> {
     put("ansible_diff_mode", Value::from(options.diff));
     put("ansible_verbosity", Value::from(options.verbosity));
     put("ansible_forks", Value::from(options.forks));
-    put("ansible_run_tags", Value::from(if options.tags.is_empty() { vec!["all".to_owned()] } else { options.tags.clone() }));
+    put(
+        "ansible_run_tags",
+        Value::from(if options.tags.is_empty() { vec!["all".to_owned()] } else { options.tags.clone() }),
+    );
     put("ansible_skip_tags", Value::from(options.skip_tags.clone()));
     if let Some(limit) = &options.limit {
         put("ansible_limit", Value::from(limit.clone()));
@@ -168,10 +175,9 @@ impl Object for HostVarsOf {
             Ok(value) => value,
             Err(crate::template::EvalError::Unknown(unknown)) => Some(unknown.into_value()),
             Err(crate::template::EvalError::Undefined(_)) => None,
-            Err(crate::template::EvalError::Failed(problem)) => Some(Value::from(minijinja::Error::new(
-                minijinja::ErrorKind::InvalidOperation,
-                problem.to_string(),
-            ))),
+            Err(crate::template::EvalError::Failed(problem)) => {
+                Some(Value::from(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, problem.to_string())))
+            }
         }
     }
 

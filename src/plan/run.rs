@@ -159,9 +159,8 @@ impl Run {
             return scopes.clone();
         }
         let name = &role.role.name;
-        let own = |label: &str, vars: &[(String, Node)]| {
-            Scope::written(format!("{label} ({name})"), vars.iter().cloned())
-        };
+        let own =
+            |label: &str, vars: &[(String, Node)]| Scope::written(format!("{label} ({name})"), vars.iter().cloned());
         let scopes = Arc::new(RoleScopes {
             defaults: own("role defaults", &role.defaults),
             entry_vars: own("vars of the role entry", &role.keywords.vars),
@@ -181,7 +180,8 @@ impl Run {
         scopes.push(vars.set.clone());
         scopes.push(self.extra_vars.clone());
         scopes.push(super::magic::of_host(self, host));
-        let paths = SearchPaths { roles: vec![], task_dir: self.playbook_dir.clone(), playbook_dir: self.playbook_dir.clone() };
+        let paths =
+            SearchPaths { roles: vec![], task_dir: self.playbook_dir.clone(), playbook_dir: self.playbook_dir.clone() };
         Ok(Context::new(&self.engine, scopes, Arc::new(paths)))
     }
 

@@ -102,12 +102,15 @@ fn schedule_play(
             roles: roles.clone(),
         }));
     }
-    let max_fail_percentage = match &play.max_fail_percentage {
-        Some(node) => Some(text(&base, node)?.trim().trim_end_matches('%').parse::<f64>().map_err(|_| {
-            Problem::new("invalid-value", "`max_fail_percentage` must be a number").at(&node.span)
-        })?),
-        None => None,
-    };
+    let max_fail_percentage =
+        match &play.max_fail_percentage {
+            Some(node) => {
+                Some(text(&base, node)?.trim().trim_end_matches('%').parse::<f64>().map_err(|_| {
+                    Problem::new("invalid-value", "`max_fail_percentage` must be a number").at(&node.span)
+                })?)
+            }
+            None => None,
+        };
     let any_errors_fatal = match &play.keywords.any_errors_fatal {
         Some(node) => base.boolean(node).map_err(|e| e.into_problem().or_at(&node.span))?,
         None => run.options.any_errors_fatal,
@@ -204,8 +207,11 @@ fn play_scopes(
                 }
             }
         } else if !root.is_null() {
-            return Err(Problem::new("invalid-vars-file", format!("a vars file must be a mapping, not {}", root.kind()))
-                .at(&root.span));
+            return Err(Problem::new(
+                "invalid-vars-file",
+                format!("a vars file must be a mapping, not {}", root.kind()),
+            )
+            .at(&root.span));
         }
         scopes.push(Arc::new(scope));
     }

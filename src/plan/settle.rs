@@ -87,7 +87,8 @@ impl Interpreter {
             // `changed_when: false`: it runs, but changes nothing that counts.
             step.diff.clear();
         }
-        let registered = self.registered(&result, failed, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
+        let registered =
+            self.registered(&result, failed, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
         step.changed = result.changed && !failed;
         if step.status == Status::Ok {
             step.status = match (failed, skipped) {
@@ -176,7 +177,10 @@ impl Interpreter {
     ) -> Value {
         let mut map: IndexMap<String, Value> = IndexMap::new();
         if !wholly_unknown {
-            map.insert("changed".to_owned(), changed_unknown.map_or(Value::from(result.changed), |u| u.clone().into_value()));
+            map.insert(
+                "changed".to_owned(),
+                changed_unknown.map_or(Value::from(result.changed), |u| u.clone().into_value()),
+            );
             map.insert("failed".to_owned(), Value::from(failed));
             if skipped {
                 map.insert("skipped".to_owned(), Value::from(true));
@@ -274,10 +278,7 @@ impl Interpreter {
             for name in names {
                 let found = self.find_handlers(st, &name);
                 if found.is_empty() {
-                    self.run.warn(format!(
-                        "{}: no handler is named `{name}` or listens to it",
-                        draft.task.span
-                    ));
+                    self.run.warn(format!("{}: no handler is named `{name}` or listens to it", draft.task.span));
                 }
                 notified.extend(found.iter().map(|i| self.handler_name(st, *i)));
                 st.notified.extend(found);
@@ -310,7 +311,9 @@ impl Interpreter {
                 let role = handler.lineage.roles().first().map(|r| r.role.name.clone());
                 let matches = own == name
                     || role.is_some_and(|r| {
-                        name.strip_prefix(r.as_str()).is_some_and(|rest| rest.trim_start_matches(' ') == format!(": {own}") || rest == format!(" : {own}"))
+                        name.strip_prefix(r.as_str()).is_some_and(|rest| {
+                            rest.trim_start_matches(' ') == format!(": {own}") || rest == format!(" : {own}")
+                        })
                     });
                 if matches {
                     named = Some(index);
@@ -430,10 +433,7 @@ impl Interpreter {
 
 /// Effects of a step whose verdict is not known: nothing can be told but by its arguments, which are not decoded here.
 fn possible_effects(_draft: &Draft) -> Vec<Effect> {
-    Vec::<(Query, Answer)>::new()
-        .into_iter()
-        .map(|(query, answer)| Effect { query, answer: Ok(answer) })
-        .collect()
+    Vec::<(Query, Answer)>::new().into_iter().map(|(query, answer)| Effect { query, answer: Ok(answer) }).collect()
 }
 
 struct Judgement {

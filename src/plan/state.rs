@@ -87,7 +87,10 @@ pub enum FrameKind {
     Plain,
     /// The end of a role's tasks (for `meta: end_role`).
     Role(#[allow(dead_code)] Arc<RoleUse>),
-    Block { block: Arc<Block>, phase: Phase },
+    Block {
+        block: Arc<Block>,
+        phase: Phase,
+    },
     /// Runs what is notified; `next` is the handler to look at next.
     Handlers,
 }
@@ -97,7 +100,9 @@ pub enum Phase {
     Block,
     Rescue,
     /// `failed`: the failure goes on outwards when `always` is done.
-    Always { failed: bool },
+    Always {
+        failed: bool,
+    },
 }
 
 /// The task being looped over.

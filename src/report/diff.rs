@@ -28,7 +28,10 @@ pub fn painted(diff: &Diff, style: Style, indent: &str, all: bool) -> String {
     let mut out = String::new();
     for (index, line) in text.lines().enumerate() {
         if index >= SHOWN && !all {
-            out.push_str(&format!("{indent}{}\n", style.dim(&format!("… {} more lines (-v shows them)", total - index))));
+            out.push_str(&format!(
+                "{indent}{}\n",
+                style.dim(&format!("… {} more lines (-v shows them)", total - index))
+            ));
             break;
         }
         let painted = match line.as_bytes().first() {

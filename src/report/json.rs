@@ -74,7 +74,9 @@ pub fn step_json(step: &Step, planned: bool) -> Json {
     } else {
         let diff = match step.diff.as_slice() {
             [] => Json::Null,
-            [one] => json!({"before": one.before, "after": one.after, "before_header": one.before_header, "after_header": one.after_header}),
+            [one] => {
+                json!({"before": one.before, "after": one.after, "before_header": one.before_header, "after_header": one.after_header})
+            }
             many => json!(many),
         };
         let mut result = Map::new();

@@ -106,7 +106,12 @@ impl Live {
             let quiet = matches!(step.status, Status::Ok | Status::Skipped) && self.verbosity == 0 && !step.speaks();
             if !quiet {
                 let time = if step.ms >= 100.0 { format!("  {:.1} s", step.ms / 1000.0) } else { String::new() };
-                self.line(&format!("{}  {word}  {}{}", style.bold(&step.host), one_line(&step.label(), 100), style.dim(&time)));
+                self.line(&format!(
+                    "{}  {word}  {}{}",
+                    style.bold(&step.host),
+                    one_line(&step.label(), 100),
+                    style.dim(&time)
+                ));
                 if step.speaks() && !step.no_log {
                     if let Some(text) = step.message() {
                         for line in text.lines() {

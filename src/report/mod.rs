@@ -13,8 +13,8 @@ mod recap;
 mod redact;
 mod style;
 
-pub use diff::unified;
 pub use adhoc::adhoc_text;
+pub use diff::unified;
 pub use json::{Document, document, step_json, value_json};
 pub use live::Live;
 pub use plan::{PlanCounts, plan_text};

@@ -1,14 +1,17 @@
 //! A resource's manual as text: its doc, and its arguments from the same table that checks them.
 
+use super::ResourceType;
 use super::args::{ANY, ArgSpec, Kind};
 use super::registry;
-use super::ResourceType;
 
 /// The manual of a type, in Markdown.
 pub fn manual(kind: &ResourceType) -> String {
     let mut out = format!("# {}\n\n", kind.name);
     if !kind.qualified.is_empty() {
-        out.push_str(&format!("Also as {}.\n\n", kind.qualified.iter().map(|q| format!("`{q}`")).collect::<Vec<_>>().join(", ")));
+        out.push_str(&format!(
+            "Also as {}.\n\n",
+            kind.qualified.iter().map(|q| format!("`{q}`")).collect::<Vec<_>>().join(", ")
+        ));
     }
     let doc = kind.doc.trim();
     // A doc that opens with its own title keeps it out of here.
