@@ -12,12 +12,40 @@ use super::model::{Task, TaskArgs};
 
 /// Every problem with a task's arguments. `has_defaults`: `module_defaults` may supply what is missing.
 pub(super) fn check(found: &'static ResourceType, task: &Task, at: &Span, has_defaults: bool) -> Vec<Problem> {
-    let mut problems = vec![];
     let (named, open, free) = match &task.args {
         TaskArgs::Named(named) => (named, has_defaults, false),
         TaskArgs::Free(_, named) => (named, has_defaults, true),
         TaskArgs::Template(_, named) => (named, true, false),
     };
+    let mut problems = vec![];
+    let given = named_problems(found, named, &mut problems);
+    if !open {
+        for spec in found.args.iter().filter(|s| s.required && s.name != ANY) {
+            let by_text = free && found.free_form == Some(spec.name);
+            if !given.contains(&spec.name) && !by_text {
+                problems.push(
+                    Problem::new("missing-argument", format!("`{}` needs the argument `{}`", found.name, spec.name))
+                        .at(at),
+                );
+            }
+        }
+    }
+    problems
+}
+
+/// The names and values of arguments, without asking whether any is missing.
+pub(super) fn names_and_values(found: &'static ResourceType, named: &[(Node, Node)]) -> Vec<Problem> {
+    let mut problems = vec![];
+    named_problems(found, named, &mut problems);
+    problems
+}
+
+/// Checks what is given; the specs' names of it.
+fn named_problems(
+    found: &'static ResourceType,
+    named: &[(Node, Node)],
+    problems: &mut Vec<Problem>,
+) -> Vec<&'static str> {
     let any = found.args.iter().any(|s| s.name == ANY);
     let mut given: Vec<&str> = vec![];
     for (key, value) in named {
@@ -39,18 +67,7 @@ pub(super) fn check(found: &'static ResourceType, task: &Task, at: &Span, has_de
             None => problems.push(unknown_argument(found.name, found.args, name, &key.span)),
         }
     }
-    if !open {
-        for spec in found.args.iter().filter(|s| s.required && s.name != ANY) {
-            let by_text = free && found.free_form == Some(spec.name);
-            if !given.contains(&spec.name) && !by_text {
-                problems.push(
-                    Problem::new("missing-argument", format!("`{}` needs the argument `{}`", found.name, spec.name))
-                        .at(at),
-                );
-            }
-        }
-    }
-    problems
+    given
 }
 
 /// What is wrong with a value that holds no template.

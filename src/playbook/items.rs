@@ -12,6 +12,9 @@ use super::loader::{Around, RoleCall, Session};
 use super::model::{Action, Block, BlockOrigin, Item, Keywords, RoleUse, Task, TaskArgs};
 use super::task::Draft;
 
+/// Options by name.
+type Entries = Vec<(Node, Node)>;
+
 impl Session<'_> {
     /// The items of a task file.
     pub(super) fn tasks_file(&mut self, path: &Path, around: &Around) -> Vec<Item> {
@@ -98,6 +101,7 @@ impl Session<'_> {
             }
             self.shared_keyword(Place::Block, key_node, key, value, &mut keywords);
         }
+        self.module_defaults(&keywords, around);
         let mut inner = around.with_vars("block vars", &keywords.vars);
         inner.has_defaults |= !keywords.module_defaults.is_empty();
         let mut sections = [vec![], vec![], vec![]];
@@ -325,7 +329,7 @@ impl Session<'_> {
         task: &mut Task,
         at: &Span,
         may_apply: bool,
-    ) -> Option<(Vec<(Node, Node)>, Option<Node>)> {
+    ) -> Option<(Entries, Option<Node>)> {
         const OPTIONS: &[&str] = &[
             "name",
             "role",
@@ -505,10 +509,8 @@ pub fn candidates(
     if given.is_absolute() {
         return vec![given.to_owned()];
     }
-    if let Some(rest) = name.strip_prefix("~/") {
-        if let Some(home) = std::env::var_os("HOME") {
-            return vec![Path::new(&home).join(rest)];
-        }
+    if let Some((rest, home)) = name.strip_prefix("~/").zip(std::env::var_os("HOME")) {
+        return vec![Path::new(&home).join(rest)];
     }
     let mut all: Vec<PathBuf> = vec![];
     let mut add = |path: PathBuf| {

@@ -281,14 +281,19 @@ pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
             Yaml::Str(s) if s.text.trim().parse::<f64>().is_ok() => None,
             _ => wrong("a number"),
         },
+        Shape::Text if key == "debugger" => {
+            const WHEN: &[&str] = &["always", "on_failed", "on_unreachable", "on_skipped", "never"];
+            match value.as_str() {
+                Some(text) if WHEN.contains(&text) => None,
+                _ => wrong("one of always, on_failed, on_unreachable, on_skipped, never"),
+            }
+        }
         Shape::Map if value.as_map().is_none() => wrong("a mapping"),
         Shape::Texts => match value.as_seq() {
             Some(items) => {
-                items.iter().find(|i| i.as_seq().is_some() || i.as_map().is_some() || i.is_null()).and_then(|i| {
-                    Some(
-                        Problem::new("wrong-type", format!("`{key}` must be a list of texts, not of {}", shown(i)))
-                            .at(&i.span),
-                    )
+                items.iter().find(|i| i.as_seq().is_some() || i.as_map().is_some() || i.is_null()).map(|i| {
+                    Problem::new("wrong-type", format!("`{key}` must be a list of texts, not of {}", shown(i)))
+                        .at(&i.span)
                 })
             }
             None if value.as_map().is_some() => wrong("text or a list of texts"),
@@ -298,7 +303,7 @@ pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
             if value.as_map().is_some()
                 && matches!(key, "when" | "until" | "changed_when" | "failed_when" | "notify") =>
         {
-            wrong("a condition or a list of them").map(|p| if key == "notify" { p } else { p })
+            wrong(if key == "notify" { "a handler's name or a list of them" } else { "a condition or a list of them" })
         }
         _ => None,
     }
@@ -384,12 +389,8 @@ fn split_outside_templates(text: &str) -> Vec<String> {
 
 /// A `vars:` mapping with checked names.
 pub(super) fn vars(value: &Node, problems: &mut Vec<Problem>) -> Vec<(String, Node)> {
-    let Some(map) = value.as_map() else {
-        if !value.is_null() && !value.has_template() {
-            // A wrong type is reported by `check` already; nothing to take.
-        }
-        return vec![];
-    };
+    // A wrong type was reported by `check`.
+    let Some(map) = value.as_map() else { return vec![] };
     let mut all = vec![];
     for (key, value) in map.iter() {
         match key.as_str().filter(|k| is_variable_name(k)) {

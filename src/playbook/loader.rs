@@ -85,6 +85,9 @@ pub struct RoleCall {
     pub ancestors: Vec<Arc<RoleUse>>,
     /// Called by include_role or import_role.
     pub from_include: bool,
+    /// Called while a host runs; set by [`Loader::role`].
+    pub dynamic: bool,
+    /// Whether the play sees its variables; by default those of an `include_role` are its own.
     pub public: Option<bool>,
     /// Of include_role and import_role: true unless they say otherwise. `None`: meta/main.yml's word.
     pub allow_duplicates: Option<bool>,
@@ -128,7 +131,8 @@ impl Loader {
 
     /// A playbook with everything it imports, or all that is wrong with them.
     pub fn playbook(&self, path: impl AsRef<Path>) -> Result<Loaded<Playbook>, Problems> {
-        let path = path.as_ref();
+        // `role_path` and `playbook_dir` are absolute; messages show paths below the working directory as relative ones.
+        let path = &absolute(path.as_ref());
         let mut session = Session::new(self);
         let plays = session.playbook_file(path, &PlaybookCall::default());
         session.end(Playbook { path: path.to_owned(), plays })
@@ -168,7 +172,8 @@ impl Loader {
     /// A role, with its dependencies, by name.
     pub fn role(&self, name: &str, call: &RoleCall, span: &Span) -> Result<Arc<RoleUse>, Problems> {
         let mut session = Session::new(self);
-        let role = session.role_use(&Node::text(name, span), call.clone());
+        let call = RoleCall { dynamic: call.from_include, ..call.clone() };
+        let role = session.role_use(&Node::text(name, span), call);
         match (session.end(role)?.value, name) {
             (Some(role), _) => Ok(role),
             (None, name) => Err(Problem::new("role-not-found", format!("no role is named `{name}`")).at(span).into()),
@@ -201,6 +206,11 @@ impl Loader {
     pub(super) fn next_role_id(&self) -> u64 {
         self.next_role.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// An absolute path without `.` and `x/..`; links are not followed.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    super::roles::tidy(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -25,4 +25,5 @@ pub use items::{candidates, find_included};
 pub use list::{HandlerEntry, Lists, PlayListing, TaskListing, flat_handlers, listing, listing_text};
 pub use loader::{FileCall, Loaded, Loader, LoaderSettings, Read, Resolve, RoleCall, StaticVars};
 pub use model::*;
+pub use modules::group_has;
 pub use tags::{TagSelection, effective_tags, selected, tag_texts};

@@ -250,6 +250,35 @@ const ANSIBLES: &[&str] = &[
     "zypper_repository",
 ];
 
+/// Groups that `module_defaults` may name by a short name, and the prefix of the modules in each.
+const GROUPS: &[(&str, &str)] = &[
+    ("acme", "community.crypto."),
+    ("aws", "amazon.aws."),
+    ("azure", "azure.azcollection."),
+    ("cpm", "wti.remote."),
+    ("docker", "community.docker."),
+    ("gcp", "google.cloud."),
+    ("helm", "kubernetes.core.helm"),
+    ("k8s", "kubernetes.core."),
+    ("os", "openstack.cloud."),
+    ("ovirt", "ovirt.ovirt."),
+    ("proxmox", "community.proxmox."),
+    ("vmware", "community.vmware."),
+];
+
+/// Whether a key of `module_defaults` (`group/k8s`, `group/kubernetes.core.k8s`) means a module, given its qualified names.
+pub fn group_has(key: &str, qualified: &[&str]) -> bool {
+    let Some(group) = key.strip_prefix("group/") else { return false };
+    let (prefix, group) = match group.rsplit_once('.') {
+        Some((collection, group)) => (format!("{collection}."), group),
+        None => (String::new(), group),
+    };
+    GROUPS
+        .iter()
+        .filter(|(known, full)| *known == group && (prefix.is_empty() || full.starts_with(&prefix)))
+        .any(|(_, full)| qualified.iter().any(|q| q.starts_with(full)))
+}
+
 /// A name without `ansible.builtin.` and `ansible.legacy.`.
 pub(super) fn canonical(name: &str) -> &str {
     name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
@@ -305,6 +334,35 @@ impl Session<'_> {
                 "a module of one's own lies in `library/` beside the playbook or in its role; one of a collection \
                  goes by its full name",
             ),
+        }
+    }
+
+    /// The keys of `module_defaults`: modules (and their arguments, where the values are written out) or groups of them.
+    pub(super) fn module_defaults(&mut self, keywords: &super::model::Keywords, around: &Around) {
+        for node in &keywords.module_defaults {
+            for (key, defaults) in node.as_map().into_iter().flat_map(|m| m.iter()) {
+                let Some(name) = key.as_str() else { continue };
+                if let Some(group) = name.strip_prefix("group/") {
+                    if !group.contains('.') && GROUPS.iter().all(|(known, _)| *known != group) {
+                        self.problem(
+                            Problem::new("unknown-module", format!("no group of modules is named `{group}`"))
+                                .at(&key.span)
+                                .nearest(group, GROUPS.iter().map(|(known, _)| *known)),
+                        );
+                    }
+                    continue;
+                }
+                if !self.is_module(name, around) {
+                    let problem = self.unknown_module(name, around).at(&key.span);
+                    self.problem(problem);
+                    continue;
+                }
+                let (Some(found), Some(map)) = (self.module_type(name, around), defaults.as_map()) else { continue };
+                let entries: Vec<(crate::yaml::Node, crate::yaml::Node)> =
+                    map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+                let problems = super::arguments::names_and_values(found, &entries);
+                self.problems.extend(problems);
+            }
         }
     }
 

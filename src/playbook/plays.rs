@@ -207,9 +207,65 @@ impl Session<'_> {
                 play.hosts = hosts.clone();
             }
         }
-        let around = self.play_around(dir, &play);
+        let mut around = self.play_around(dir, &play);
+        self.module_defaults(&play.keywords, &around);
+        self.vars_files(&play, dir, &mut around);
         self.play_items(&mut play, map, &around);
         fine.then_some(play)
+    }
+
+    /// Adds what the play's `vars_files` say to what static imports may use. A file named by a template that needs a host's
+    /// variables is read only while hosts run.
+    fn vars_files(&mut self, play: &Play, dir: &Path, around: &mut Around) {
+        for entry in &play.vars_files {
+            // Of a list the first file that exists counts.
+            let choices = list(entry);
+            if choices.iter().any(|c| c.as_seq().is_some() || c.as_map().is_some()) {
+                self.problem(
+                    Problem::new("wrong-type", format!("`vars_files` must be a list of files, not of {}", shown(entry)))
+                        .at(&entry.span),
+                );
+                continue;
+            }
+            let mut all_known = true;
+            let mut found = None;
+            let mut tried = vec![];
+            for choice in &choices {
+                let name = if choice.has_template() {
+                    let resolve = self.loader.settings.resolve.clone();
+                    resolve.and_then(|r| r(choice, &around.vars).ok()).map(|v| crate::resources::text_of(&v))
+                } else {
+                    scalar_text(choice)
+                };
+                let Some(name) = name else {
+                    all_known = false;
+                    break;
+                };
+                let places = [dir.join("vars").join(&name), dir.join(&name)];
+                found = places.iter().find(|p| p.is_file()).cloned();
+                if found.is_some() {
+                    break;
+                }
+                tried.extend(places);
+            }
+            match found {
+                Some(path) => {
+                    // A vaulted file is opened when hosts run; here it only gives no names.
+                    let Ok((node, _)) = self.loader.file(&path) else { continue };
+                    let Some(map) = node.as_map() else { continue };
+                    let vars = map.iter().filter_map(|(k, v)| Some((scalar_text(k)?, v.clone())));
+                    around.vars.scopes.push(crate::vars::Scope::written(display_path(&path), vars));
+                }
+                None if all_known && !choices.is_empty() => {
+                    let mut problem = Problem::new("file-not-found", "no such variables file").at(&entry.span);
+                    for path in tried {
+                        problem = problem.note(format!("looked for {}", display_path(&path)));
+                    }
+                    self.problem(problem);
+                }
+                None => {}
+            }
+        }
     }
 
     fn play_around(&self, dir: &Path, play: &Play) -> Around {
@@ -246,7 +302,23 @@ impl Session<'_> {
                 }
                 play.max_fail_percentage = one();
             }
-            "strategy" => play.strategy = one(),
+            "strategy" => {
+                const STRATEGIES: &[&str] = &["linear", "free", "host_pinned", "debug"];
+                if let Some(text) = value.as_str().filter(|_| !value.has_template()) {
+                    let short = super::modules::canonical(text);
+                    // mitogen's strategies only speed Ansible up: the order of tasks is the same.
+                    let short = short.strip_prefix("mitogen_").unwrap_or(short);
+                    if !STRATEGIES.contains(&short) {
+                        self.problem(
+                            Problem::new("wrong-value", format!("no strategy is named `{text}`"))
+                                .at(&value.span)
+                                .nearest(short, STRATEGIES.iter().copied())
+                                .help(format!("one of: {}", STRATEGIES.join(", "))),
+                        );
+                    }
+                }
+                play.strategy = one();
+            }
             "order" => {
                 const ORDERS: &[&str] = &["inventory", "sorted", "reverse_sorted", "reverse_inventory", "shuffle"];
                 if let Some(text) = value.as_str().filter(|t| !value.has_template() && !ORDERS.contains(t)) {

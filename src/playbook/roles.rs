@@ -10,7 +10,7 @@ use crate::yaml::{Mapping, Node, Yaml};
 
 use super::items::chain;
 use super::keywords::{self, Place, shown};
-use super::loader::{Around, Loader, RoleCall, Session, StaticVars, scalar_text};
+use super::loader::{Around, Loader, RoleCall, Session, StaticVars, absolute, scalar_text};
 use super::model::{Action, Block, BlockOrigin, Item, Keywords, LoopControl, Role, RoleUse, Task, TaskArgs};
 
 /// What meta/main.yml says.
@@ -165,8 +165,7 @@ impl Session<'_> {
             }),
             allow_duplicates: call.allow_duplicates.unwrap_or(meta.allow_duplicates),
             from_include: call.from_include,
-            // An import's variables are seen by the whole play unless it says otherwise; see `RoleCall::public`.
-            public: call.public.unwrap_or(true),
+            public: call.public.unwrap_or(!call.dynamic),
             playbook_dir: call.playbook_dir.clone(),
             entry_point,
             parents: call.ancestors.iter().map(|a| a.role.name.clone()).collect(),
@@ -194,6 +193,7 @@ impl Session<'_> {
             playbook_dir: call.playbook_dir.clone(),
             collections: collections.clone(),
             vars: around.vars.clone(),
+            dynamic: call.dynamic,
             ..RoleCall::default()
         };
         for dependency in &meta.dependencies {
@@ -244,7 +244,7 @@ impl Session<'_> {
         for folder in &folders {
             let path = folder.join(name);
             if path.is_dir() {
-                return Ok(Found { name: name.to_owned(), path: tidy(&path), collection: None });
+                return Ok(Found { name: name.to_owned(), path: absolute(&path), collection: None });
             }
         }
         let path = match name.strip_prefix("~/").zip(std::env::var_os("HOME")) {
@@ -252,7 +252,7 @@ impl Session<'_> {
             None => PathBuf::from(name),
         };
         if path.is_dir() && (path.is_absolute() || name.contains('/')) {
-            return Ok(Found { name: role_name_of(&path), path: tidy(&path), collection: None });
+            return Ok(Found { name: role_name_of(&path), path: absolute(&path), collection: None });
         }
         let mut problem = Problem::new("role-not-found", format!("no role is named `{name}`"));
         let mut names: Vec<String> = vec![];

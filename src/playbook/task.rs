@@ -69,6 +69,7 @@ impl Session<'_> {
             _ => {}
         }
         let draft = self.draft(node, map, statement, canonical, around);
+        self.module_defaults(&draft.task.keywords, around);
         match draft.canonical.as_str() {
             "import_tasks" => self.import_tasks(draft, around),
             "import_role" => self.import_role(draft, around),
@@ -259,7 +260,10 @@ impl Session<'_> {
                     return Some(given);
                 }
                 for (name, text) in read.pairs {
-                    set(&mut given.named, Node::text(name, &value.span), derived(&text, value));
+                    let (name_at, text_at) = pair_places(&name, &text, &s.text, value);
+                    let mut text = derived(&text, value);
+                    text.span = text_at;
+                    set(&mut given.named, Node::text(name, &name_at), text);
                 }
                 given.free = read.free.map(|text| if *text == *s.text { value.clone() } else { derived(&text, value) });
             }
@@ -604,6 +608,23 @@ pub(super) fn is_all_template(text: &str) -> bool {
 pub(super) fn derived(text: &str, from: &Node) -> Node {
     let is_unsafe = matches!(&from.value, Yaml::Str(s) if s.is_unsafe);
     Node::new(Yaml::Str(Scalar { text: text.into(), style: ScalarStyle::Plain, is_unsafe }), from.span.clone())
+}
+
+/// Where `name=value` and its value stand in a free-form text, as far as they can be found there.
+fn pair_places(name: &str, value: &str, text: &str, node: &Node) -> (Span, Span) {
+    let wanted = format!("{name}=");
+    let starts_word = |at: &usize| *at == 0 || text[..*at].ends_with([' ', '\n']);
+    let Some(at) = text.match_indices(&wanted).map(|(i, _)| i).find(starts_word) else {
+        return (node.span.clone(), node.span.clone());
+    };
+    let rest = &text[at + wanted.len()..];
+    let quotes = usize::from(rest.starts_with(['"', '\'']));
+    let text_at = if rest[quotes..].starts_with(value) {
+        node.span_at(at + wanted.len() + quotes, value.len())
+    } else {
+        node.span_at(at, wanted.len())
+    };
+    (node.span_at(at, name.len()), text_at)
 }
 
 /// Sets an entry, replacing one of that name.

@@ -281,7 +281,7 @@ fn all_problems_are_found_in_one_go() {
     [missing-argument] tasks/a.yml:1:3: `copy` needs the argument `dest`
     [unknown-module] site.yml:5:5: no module is named `copi`
       help: did you mean `copy`?
-    [invalid-argument] roles/web/tasks/main.yml:1:12: `state` of `service` must be one of started, stopped, restarted, not `startd`
+    [invalid-argument] roles/web/tasks/main.yml:1:25: `state` of `service` must be one of started, stopped, restarted, not `startd`
       help: did you mean `started`?
     [misplaced] roles/web/handlers/main.yml:1:3: a block cannot be a handler
       help: make each of its tasks a handler, with one `listen` topic for all
