@@ -324,12 +324,7 @@ impl Session<'_> {
         Some(Item::Task(Arc::new(task)))
     }
 
-    fn role_options(
-        &mut self,
-        task: &mut Task,
-        at: &Span,
-        may_apply: bool,
-    ) -> Option<(Entries, Option<Node>)> {
+    fn role_options(&mut self, task: &mut Task, at: &Span, may_apply: bool) -> Option<(Entries, Option<Node>)> {
         const OPTIONS: &[&str] = &[
             "name",
             "role",

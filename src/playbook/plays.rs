@@ -222,8 +222,11 @@ impl Session<'_> {
             let choices = list(entry);
             if choices.iter().any(|c| c.as_seq().is_some() || c.as_map().is_some()) {
                 self.problem(
-                    Problem::new("wrong-type", format!("`vars_files` must be a list of files, not of {}", shown(entry)))
-                        .at(&entry.span),
+                    Problem::new(
+                        "wrong-type",
+                        format!("`vars_files` must be a list of files, not of {}", shown(entry)),
+                    )
+                    .at(&entry.span),
                 );
                 continue;
             }
