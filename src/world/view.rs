@@ -109,6 +109,30 @@ impl World {
         }
     }
 
+    /// What is asked of a link that was followed to its end is what is predicted of the file there.
+    fn through_link(&self, query: &Query) -> Option<Result<Answer, Unknown>> {
+        let (Query::Stat { path, follow: true } | Query::Digest { path, .. } | Query::Content { path }) = query else {
+            return None;
+        };
+        let link = Query::Stat { path: path.clone(), follow: false };
+        let stat = match self.predicted.get(&link) {
+            Some(predicted) => predicted.as_ref().ok(),
+            None => self.observed.get(&link),
+        };
+        let Some(Answer::Stat(Some(Stat { kind: FileKind::Link, real: Some(real), .. }))) = stat else { return None };
+        let touched = [false, true]
+            .into_iter()
+            .any(|follow| self.predicted.contains_key(&Query::Stat { path: real.clone(), follow }));
+        if real == path || !touched {
+            return None;
+        }
+        let mut query = query.clone();
+        if let Query::Stat { path, .. } | Query::Digest { path, .. } | Query::Content { path } = &mut query {
+            path.clone_from(real);
+        }
+        self.single_answer(&query)
+    }
+
     /// A directory's entries with the stats over them that are predicted of single paths below it.
     fn tree_as_predicted(
         &self,
@@ -156,6 +180,9 @@ impl World {
     fn derive(&self, query: &Query) -> Option<Result<Answer, Unknown>> {
         if self.predicted.is_empty() {
             return None;
+        }
+        if let Some(answer) = self.through_link(query) {
+            return Some(answer);
         }
         let path = match query {
             Query::Stat { path, .. }

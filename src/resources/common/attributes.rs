@@ -75,13 +75,19 @@ impl Attributes {
     pub fn queries(&self) -> Vec<Query> {
         let mut all = vec![];
         for name in [self.owner.as_deref(), Some(self.user.as_str())].into_iter().flatten() {
-            if name.parse::<u32>().is_err() && name != "root" && !name.is_empty() {
-                all.push(Query::Account { name: name.to_owned() });
+            match name.parse::<u32>() {
+                Ok(0) => {}
+                Ok(id) => all.push(name_query("passwd", id)),
+                Err(_) if name == "root" || name.is_empty() => {}
+                Err(_) => all.push(Query::Account { name: name.to_owned() }),
             }
         }
         if let Some(name) = &self.group {
-            if name.parse::<u32>().is_err() && name != "root" {
-                all.push(Query::Group { name: name.clone() });
+            match name.parse::<u32>() {
+                Ok(0) => {}
+                Ok(id) => all.push(name_query("group", id)),
+                Err(_) if name == "root" => {}
+                Err(_) => all.push(Query::Group { name: name.clone() }),
             }
         }
         if !matches!(self.mode, Some(ModeSpec::Octal(_))) {
@@ -99,6 +105,18 @@ impl Attributes {
         let umask = if matches!(self.mode, Some(ModeSpec::Octal(_))) { Ok(0o022) } else { umask(view) };
         Ok(Resolved { mode: self.mode.clone(), owner: owner?, group: group?, own: own?, umask: umask? })
     }
+}
+
+/// The question for the name behind a number.
+fn name_query(database: &str, id: u32) -> Query {
+    Query::Read { argv: ["getent", database, &id.to_string()].map(str::to_owned).to_vec() }
+}
+
+/// The name behind a number; the number itself if it has none.
+fn name_of(view: &View, database: &str, id: u32) -> Result<String, Stop> {
+    let Answer::Output(output) = view.ask(name_query(database, id))? else { return Ok(String::new()) };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.split(':').next().filter(|_| output.rc == 0).unwrap_or_default().trim().to_owned())
 }
 
 /// The question for the umask new files are made under.
@@ -129,7 +147,7 @@ impl Who {
 
 fn user(view: &View, name: &str) -> Result<Who, Stop> {
     if let Some(who) = without_asking(name) {
-        return Ok(who);
+        return named_who(view, "passwd", who);
     }
     let id = match view.account(name) {
         Ok(Some(account)) => account.uid,
@@ -143,7 +161,7 @@ fn user(view: &View, name: &str) -> Result<Who, Stop> {
 
 fn group(view: &View, name: &str) -> Result<Who, Stop> {
     if let Some(who) = without_asking(name) {
-        return Ok(who);
+        return named_who(view, "group", who);
     }
     let id = match view.group(name) {
         Ok(Some(group)) => group.gid,
@@ -152,6 +170,13 @@ fn group(view: &View, name: &str) -> Result<Who, Stop> {
         Err(other) => return Err(other),
     };
     Ok(Who { asked: name.to_owned(), id, name: name.to_owned(), by_number: false })
+}
+
+fn named_who(view: &View, database: &str, who: Who) -> Result<Who, Stop> {
+    if who.id == 0 {
+        return Ok(who);
+    }
+    Ok(Who { name: name_of(view, database, who.id)?, ..who })
 }
 
 fn without_asking(name: &str) -> Option<Who> {
@@ -333,14 +358,15 @@ fn named(id: u32, name: &str) -> String {
     if name.is_empty() { id.to_string() } else { name.to_owned() }
 }
 
-/// The stat of a path as effects: with and without following (it is no link).
+/// The stat of a path as effects: with and without following, unless it is a link.
 pub fn stat_effects(path: &str, stat: Option<&Stat>) -> Vec<Effect> {
-    [false, true]
+    let ways: &[bool] = if stat.is_some_and(|s| s.kind == FileKind::Link) { &[false] } else { &[false, true] };
+    ways.iter()
         .map(|follow| Effect {
-            query: Query::Stat { path: path.to_owned(), follow },
+            query: Query::Stat { path: path.to_owned(), follow: *follow },
             answer: Ok(Answer::Stat(stat.cloned())),
         })
-        .to_vec()
+        .collect()
 }
 
 /// Everything that says nothing is there any more.

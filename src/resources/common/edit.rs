@@ -124,16 +124,6 @@ impl Editor {
         let (mut actions, mut effects) = folders.into_parts();
         actions.extend(placed.actions);
         effects.extend(placed.effects);
-        if loaded.path != self.path {
-            effects.push(crate::world::Effect {
-                query: Query::Stat { path: self.path.clone(), follow: true },
-                answer: Ok(crate::world::Answer::Stat(Some(placed.stat.clone()))),
-            });
-            effects.push(crate::world::Effect {
-                query: Query::Content { path: self.path.clone() },
-                answer: Ok(crate::world::Answer::Content(wanted.bytes.clone())),
-            });
-        }
         Ok(Verdict::Change(Change {
             kind: if placed.created { ChangeKind::Create } else { ChangeKind::Change },
             diff: placed.diff,

@@ -79,12 +79,6 @@ impl File {
                 let real = link.real.clone().or_else(|| end.real.clone()).or(target).unwrap_or_default();
                 let fix = resolved.fix(&real, end)?;
                 let mut stat = fix.stat.clone();
-                if fix.is_needed() {
-                    work.effects.push(Effect {
-                        query: Query::Stat { path: self.path.clone(), follow: true },
-                        answer: Ok(Answer::Stat(Some(stat.clone()))),
-                    });
-                }
                 work.mend(&real, fix);
                 self.times.apply(view, &real, &mut stat, &mut work)?;
             }
@@ -104,11 +98,7 @@ impl File {
     }
 
     fn link_effects(&self, link: &Stat, end: Option<&Stat>) -> Vec<Effect> {
-        let query = |follow| Query::Stat { path: self.path.clone(), follow };
-        let mut effects = vec![
-            Effect { query: query(false), answer: Ok(Answer::Stat(Some(link.clone()))) },
-            Effect { query: query(true), answer: Ok(Answer::Stat(end.cloned())) },
-        ];
+        let mut effects = attributes::stat_effects(&self.path, Some(link));
         // What is behind the link is asked through the link too; only nothing is known of it.
         let content = Query::Content { path: self.path.clone() };
         effects.push(match end {
