@@ -69,7 +69,7 @@ fn value(json: &Json) -> Value {
         Json::Number(n) => n.as_i64().map_or_else(|| Value::from(n.as_f64().unwrap()), Value::from),
         Json::String(s) => Value::from(s.as_str()),
         Json::Array(items) => Value::from(items.iter().map(value).collect::<Vec<_>>()),
-        Json::Object(map) => map.iter().map(|(k, v)| (k.clone(), value(v))).collect(),
+        Json::Object(map) => Value::from_pairs(map.iter().map(|(k, v)| (k.clone(), value(v)))),
     }
 }
 

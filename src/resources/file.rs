@@ -251,7 +251,7 @@ impl File {
                 stat
             }
         };
-        let result = TaskResult::unchanged().with("path", self.path.as_str());
+        let result = TaskResult::unchanged().with("path", path);
         Ok(work.verdict(attributes::describe(result, &stat)))
     }
 
@@ -271,7 +271,11 @@ impl File {
         let tree = view.tree(dir, None)?;
         let links = tree.iter().filter(|e| e.stat.kind == FileKind::Link);
         if self.follow {
-            view.want(links.clone().map(|e| Query::Stat { path: paths::join(dir, &e.path), follow: true }));
+            view.want(
+                links
+                    .clone()
+                    .flat_map(|e| [false, true].map(|follow| Query::Stat { path: paths::join(dir, &e.path), follow })),
+            );
         }
         for entry in tree.iter() {
             let path = paths::join(dir, &entry.path);
@@ -288,7 +292,7 @@ impl File {
         for entry in links {
             let path = paths::join(dir, &entry.path);
             let Some(end) = view.stat(&path, true)? else { continue };
-            let Some(real) = entry.stat.real.clone().or_else(|| end.real.clone()) else { continue };
+            let Some(real) = view.stat(&path, false)?.and_then(|s| s.real) else { continue };
             let within_tree = real.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
             if within_tree || seen.contains(&real) {
                 continue;
@@ -318,7 +322,7 @@ impl File {
         let mut stat = fix.stat.clone();
         work.mend(&path, fix);
         self.times.apply(view, &path, &mut stat, &mut work)?;
-        Ok(work.verdict(attributes::describe(TaskResult::unchanged().with("path", self.path.as_str()), &stat)))
+        Ok(work.verdict(attributes::describe(TaskResult::unchanged().with("path", path), &stat)))
     }
 
     fn touch(&self, view: &View, now: Option<Stat>) -> Result<Verdict, Stop> {

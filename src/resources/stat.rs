@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
-use super::common::attributes::{UNKNOWN_ID, UNKNOWN_SIZE, octal, unknown};
+use super::common::attributes::{UNKNOWN_ID, UNKNOWN_SIZE, unknown};
 use super::common::paths;
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{Algorithm, Answer, FileKind, Query, Stat, Stop, View};
@@ -112,7 +112,7 @@ impl Resource for StatOf {
             view.want([Query::Account { name: self.user.clone() }]);
         }
         let Some(stat) = view.stat(&self.path, self.follow)? else {
-            let absent = Value::from_iter([("exists", Value::from(false))]);
+            let absent = Value::from_pairs([("exists", Value::from(false))]);
             return Ok(Verdict::Unchanged(TaskResult::unchanged().with("stat", absent)));
         };
         let mut out: Vec<(&str, Value)> = vec![];
@@ -125,7 +125,7 @@ impl Resource for StatOf {
         out.extend([
             ("exists", Value::from(true)),
             ("path", Value::from(self.shown.as_str())),
-            ("mode", Value::from(octal(stat.mode))),
+            ("mode", Value::from(format!("{:04o}", stat.mode))),
             ("isdir", is(FileKind::Directory)),
             ("ischr", is(FileKind::CharDevice)),
             ("isblk", is(FileKind::BlockDevice)),
@@ -191,7 +191,7 @@ impl Resource for StatOf {
             let names: Vec<Value> = flags.chars().filter_map(attribute_name).map(Value::from).collect();
             out.extend([("version", version), ("attributes", Value::from(names)), ("attr_flags", Value::from(flags))]);
         }
-        let stat = out.into_iter().collect::<Value>();
+        let stat = Value::from_pairs(out);
         Ok(Verdict::Unchanged(TaskResult::unchanged().with("stat", stat)))
     }
 }

@@ -177,7 +177,7 @@ impl Resource for Unarchive {
 }
 
 fn extract_results(rc: i32, err: &str) -> Value {
-    Value::from_iter([
+    Value::from_pairs([
         ("cmd", Value::from(Vec::<Value>::new())),
         ("rc", Value::from(rc)),
         ("out", Value::from("")),

@@ -349,9 +349,9 @@ impl Resolved {
     }
 }
 
-/// A mode as Ansible shows it.
+/// A mode as Ansible shows it: a zero and at least three digits.
 pub fn octal(mode: u32) -> String {
-    format!("{mode:04o}")
+    format!("0{mode:03o}")
 }
 
 fn named(id: u32, name: &str) -> String {
