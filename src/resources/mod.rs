@@ -3,6 +3,8 @@
 //! Stands in *plan*: given arguments and a [`View`] of the world, a resource says what it would do. It never talks to
 //! a node, so `plan` cannot change anything.
 
+mod apt_repository;
+mod dpkg;
 mod add_host;
 mod apt;
 mod args;
@@ -12,6 +14,7 @@ mod command;
 pub mod common;
 mod copy;
 mod debug;
+mod edits;
 mod fail;
 mod file;
 mod get_url;
@@ -21,6 +24,7 @@ mod include_vars;
 mod kit;
 mod lineinfile;
 mod manual;
+mod modprobe;
 mod package;
 mod pause;
 mod ping;
@@ -31,6 +35,7 @@ mod set_fact;
 mod set_stats;
 mod setup;
 mod stat;
+mod sysctl;
 mod systemd;
 mod unarchive;
 mod user;

@@ -13,6 +13,8 @@ static TYPES: &[&ResourceType] = &[
     &super::add_host::TYPE,
     &super::package::APK,
     &super::apt::TYPE,
+    &super::apt_repository::KEY,
+    &super::apt_repository::TYPE,
     &super::assert::TYPE,
     &super::async_status::TYPE,
     // b
@@ -20,8 +22,11 @@ static TYPES: &[&ResourceType] = &[
     &super::command::TYPE,
     &super::copy::TYPE,
     // d
+    &super::apt_repository::DEB822,
+    &super::dpkg::DEBCONF,
     &super::debug::TYPE,
     &super::package::DNF,
+    &super::dpkg::SELECTIONS,
     // e
     // f
     &super::fail::TYPE,
@@ -36,11 +41,14 @@ static TYPES: &[&ResourceType] = &[
     // i
     &super::include_vars::TYPE,
     // k
+    &super::modprobe::BLACKLIST,
     // l
     &super::lineinfile::TYPE,
     // m
+    &super::modprobe::TYPE,
     // p
     &super::package::TYPE,
+    &super::dpkg::FACTS,
     &super::package::PACMAN,
     &super::pause::TYPE,
     &super::ping::TYPE,
@@ -54,6 +62,7 @@ static TYPES: &[&ResourceType] = &[
     &super::setup::TYPE,
     &super::command::SHELL,
     &super::stat::TYPE,
+    &super::sysctl::TYPE,
     &super::systemd::TYPE,
     // t
     &super::template::TYPE,
