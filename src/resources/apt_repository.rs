@@ -194,7 +194,9 @@ impl Resource for Repository {
         }
         let tree = world.tree("/etc/apt/sources.list.d", Some(1))?;
         let mut paths: Vec<String> = vec![main];
-        paths.extend(tree.iter().filter(|e| e.path.ends_with(".list")).map(|e| format!("/etc/apt/sources.list.d/{}", e.path)));
+        paths.extend(
+            tree.iter().filter(|e| e.path.ends_with(".list")).map(|e| format!("/etc/apt/sources.list.d/{}", e.path)),
+        );
         if !paths.contains(&self.file) {
             paths.push(self.file.clone());
         }
@@ -246,7 +248,15 @@ impl Resource for Repository {
             edit = edits::write(world, &self.task, &self.file, &Own::mode(self.mode), Some(&text))?;
         }
         let added: Vec<String> = if edit.created { vec![self.file.clone()] } else { vec![] };
-        let removed: Vec<String> = if edit.removed { paths.iter().filter(|p| edit.actions.iter().any(|a| matches!(a, Action::Remove { path } if path == *p))).cloned().collect() } else { vec![] };
+        let removed: Vec<String> = if edit.removed {
+            paths
+                .iter()
+                .filter(|p| edit.actions.iter().any(|a| matches!(a, Action::Remove { path } if path == *p)))
+                .cloned()
+                .collect()
+        } else {
+            vec![]
+        };
         if edit.is_empty() {
             return unchanged(result);
         }
@@ -254,9 +264,7 @@ impl Resource for Repository {
             let script = "n=$1; shift; until \"$@\"; do n=$((n-1)); [ $n -gt 0 ] || exit 1; sleep 2; done";
             edit.actions.push(self.task.script(script, [self.retries.to_string().as_str(), "apt-get", "update"]));
         }
-        Ok(edit.verdict(
-            result.with("sources_added", Value::from(added)).with("sources_removed", Value::from(removed)),
-        ))
+        Ok(edit.verdict(result.with("sources_added", Value::from(added)).with("sources_removed", Value::from(removed))))
     }
 }
 
@@ -455,11 +463,16 @@ impl Resource for Key {
         let list = self.tool(&["adv", "--with-colons", "--list-public-keys"]);
         let output = world.read(list.iter().copied())?;
         if output.rc == 127 {
-            return Err(Stop::Failed("the node has no apt-key (Debian dropped it): use /etc/apt/keyrings and signed-by".to_owned()));
+            return Err(Stop::Failed(
+                "the node has no apt-key (Debian dropped it): use /etc/apt/keyrings and signed-by".to_owned(),
+            ));
         }
         let text = output.text();
         let has = text.lines().filter(|l| l.starts_with("fpr:") || l.starts_with("pub:")).any(|l| {
-            l.split(':').any(|field| field.len() >= 16 && field.ends_with(self.id.as_str()) || self.id.len() > field.len() && field.len() == 16 && self.id.ends_with(field))
+            l.split(':').any(|field| {
+                field.len() >= 16 && field.ends_with(self.id.as_str())
+                    || self.id.len() > field.len() && field.len() == 16 && self.id.ends_with(field)
+            })
         });
         let result = TaskResult::unchanged().with("id", self.id.as_str());
         if has == self.present {
@@ -482,11 +495,7 @@ impl Resource for Key {
         };
         let mut edit = Edit { created: self.present, removed: !self.present, ..Edit::default() };
         edit.actions.push(action);
-        let after = if self.present {
-            format!("{text}\nfpr:::::::::{:0>40}:\n", self.id)
-        } else {
-            String::new()
-        };
+        let after = if self.present { format!("{text}\nfpr:::::::::{:0>40}:\n", self.id) } else { String::new() };
         edit.effect(
             Query::Read { argv: list.into_iter().map(str::to_owned).collect() },
             Answer::Output(Output { rc: 0, stdout: after.into_bytes(), stderr: vec![] }),

@@ -25,7 +25,11 @@ pub static SELECTIONS: ResourceType = ResourceType {
     ],
     free_form: None,
     build: |args, setting| {
-        Ok(Arc::new(Selection { name: args.need("name")?, selection: args.need("selection")?, task: Task::of(setting) }))
+        Ok(Arc::new(Selection {
+            name: args.need("name")?,
+            selection: args.need("selection")?,
+            task: Task::of(setting),
+        }))
     },
 };
 
@@ -98,11 +102,14 @@ impl Resource for Selection {
             // dpkg takes no selection for a package it has never heard of.
             return Ok(kit::failed(format!("Package {} does not exist or is not installed on the node", self.name)));
         }
-        let result =
-            TaskResult::unchanged().with("before", before.as_str()).with("after", self.selection.as_str());
+        let result = TaskResult::unchanged().with("before", before.as_str()).with("after", self.selection.as_str());
         let mut edit = Edit::default();
         if before != self.selection {
-            edit.actions.push(feed(&self.task, &["dpkg", "--set-selections"], format!("{} {}\n", self.name, self.selection)));
+            edit.actions.push(feed(
+                &self.task,
+                &["dpkg", "--set-selections"],
+                format!("{} {}\n", self.name, self.selection),
+            ));
             edit.effect(Query::Read { argv }, output(format!("{}\t{}\n", self.name, self.selection)));
             edit.diff.push(kit::diff(&self.name, format!("{before}\n"), format!("{}\n", self.selection)));
         }
@@ -122,9 +129,12 @@ fn build_debconf(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Sto
         None => None,
         Some(question) => {
             let (Some(kind), Some(value)) = (args.str("vtype")?, args.raw("value")) else {
-                return Err(Problem::new("missing-argument", "when supplying a question you must supply a valid vtype and value")
-                    .at(args.task_span())
-                    .into());
+                return Err(Problem::new(
+                    "missing-argument",
+                    "when supplying a question you must supply a valid vtype and value",
+                )
+                .at(args.task_span())
+                .into());
             };
             let value = match value.kind() {
                 minijinja::value::ValueKind::Seq => args.list("value")?.join(", "),
@@ -156,9 +166,8 @@ impl Resource for Debconf {
             return Err(Stop::Failed(format!("debconf-show failed: {}", said.error_text().trim())));
         }
         let before = answers(&said.text());
-        let shown = |map: &IndexMap<String, String>| {
-            kit::map(map.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))))
-        };
+        let shown =
+            |map: &IndexMap<String, String>| kit::map(map.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))));
         let Some((question, kind, value)) = &self.set else {
             return Ok(Verdict::Unchanged(TaskResult::unchanged().with("msg", "").with("current", shown(&before))));
         };
@@ -185,9 +194,8 @@ impl Resource for Debconf {
         edit.effect(Query::Read { argv }, output(text));
         let side = |v: Option<&String>| v.map_or(String::new(), |v| format!("{question}: {v}\n"));
         edit.diff.push(kit::diff(&self.name, side(before.get(question)), side(after.get(question))));
-        let one = |v: Option<&String>| {
-            kit::map([(question.clone(), v.map_or(Value::from(""), |v| Value::from(v.as_str())))])
-        };
+        let one =
+            |v: Option<&String>| kit::map([(question.clone(), v.map_or(Value::from(""), |v| Value::from(v.as_str())))]);
         let result = TaskResult::unchanged()
             .with("msg", "")
             .with("current", one(after.get(question)))

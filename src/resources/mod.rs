@@ -3,10 +3,9 @@
 //! Stands in *plan*: given arguments and a [`View`] of the world, a resource says what it would do. It never talks to
 //! a node, so `plan` cannot change anything.
 
-mod apt_repository;
-mod dpkg;
 mod add_host;
 mod apt;
+mod apt_repository;
 mod args;
 mod assert;
 mod async_status;
@@ -14,6 +13,7 @@ mod command;
 pub mod common;
 mod copy;
 mod debug;
+mod dpkg;
 mod edits;
 mod fail;
 mod file;
