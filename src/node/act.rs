@@ -126,7 +126,12 @@ pub(super) fn request(
     if steps.contains('\0') {
         return Err("a NUL character cannot be sent to the node".to_owned());
     }
-    Ok(Request { script: format!("kd_a {index}; {steps}; kd_z"), blob })
+    Ok(Request { script: framed(index, &steps), blob })
+}
+
+/// The steps of one action, with the beginning and end that tell its outcome.
+pub(super) fn framed(index: usize, steps: &str) -> String {
+    format!("kd_a {index}; {steps}; kd_z")
 }
 
 /// A subshell that becomes the program; its standard streams are files, so nothing it leaves behind can disturb.
@@ -150,8 +155,9 @@ fn exec(spec: &ExecSpec, has_input: bool) -> String {
     let codes = if codes.is_empty() { "''".to_owned() } else { quote(&codes.join(" ")) };
     let (input, from) =
         if has_input { ("true >\"$D/i$X\" && kd_blob \"$D/i$X\" && { ", "<\"$D/i$X\" ") } else { ("", "") };
+    let seconds = if spec.timeout > 0 { format!(" {}", spec.timeout) } else { String::new() };
     let close = if has_input { "; }" } else { "" };
-    format!("{input}P=$((P+1)); ( {inner} ) {from}>>\"$O\" 2>>\"$E\" 3<&-; kd_rc $? {codes}{close}")
+    format!("{input}P=$((P+1)); ( {inner} ) {from}>>\"$O\" 2>>\"$E\" 3<&-; kd_rc $? {codes}{seconds}{close}")
 }
 
 /// Takes sections in and tells outcomes.

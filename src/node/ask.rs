@@ -116,7 +116,7 @@ impl Part {
     fn read(&self, reply: &Reply, nonce: &str) -> Vec<Answer> {
         match &self.kind {
             Kind::Stat { follow } => files::stats(&self.words, *follow, reply, nonce),
-            Kind::Digest(_) => files::digests(&self.words, reply),
+            Kind::Digest(algorithm) => files::digests(&self.words, *algorithm, reply),
             Kind::Content => files::contents(&self.words, reply, nonce),
             Kind::Tree(_) => vec![files::tree(&self.words[0], reply, nonce)],
             Kind::Unit { .. } => units::units(&self.words, reply),
@@ -198,12 +198,25 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A tool's complaints, one per line, for those of its arguments that have no output: `None` where the thing is not there.
-fn complaint(line: Option<&str>) -> Option<String> {
+/// A tool's complaints: each begins with its name, and goes on over lines where a file's name does.
+fn complaints(text: &str, tool: &str) -> Vec<String> {
+    let begin = format!("{tool}: ");
+    let mut list: Vec<String> = vec![];
+    for line in text.lines() {
+        match list.last_mut() {
+            Some(last) if !line.starts_with(&begin) => {
+                last.push('\n');
+                last.push_str(line);
+            }
+            _ => list.push(line.to_owned()),
+        }
+    }
+    list
+}
+
+/// The complaint about an argument that has no output: `None` if it says that the thing is not there.
+fn complaint(line: Option<&String>) -> Option<String> {
     let line = line?;
     let absent = ["No such file or directory", "Not a directory", "Is a directory"];
-    if absent.iter().any(|a| line.ends_with(a)) {
-        return None;
-    }
-    Some(line.to_owned())
+    (!absent.iter().any(|a| line.ends_with(a))).then(|| line.clone())
 }

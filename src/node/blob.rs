@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::shell::Piece;
-use super::{Action, Blob, UnpackSource};
+use super::{Action, Blob};
 
 /// Opens what a blob stands for; downloads it if need be. `Err`: why it cannot be had.
 pub(super) fn open(blob: &Blob) -> Result<Piece, String> {
@@ -32,7 +32,6 @@ pub(super) fn open_file(path: &Path) -> Result<Piece, String> {
 pub(super) fn of_action(action: &Action) -> Option<Result<Piece, String>> {
     match action {
         Action::WriteFile { content, .. } => Some(open(content)),
-        Action::Unpack { source: UnpackSource::Sent(blob), .. } => Some(open(blob)),
         Action::Exec(spec) => spec.stdin.as_ref().map(|bytes| Ok(Piece::Bytes(std::sync::Arc::new(bytes.clone())))),
         _ => None,
     }

@@ -8,7 +8,8 @@ use super::blob;
 use super::channel::Transport;
 use super::quote::{quote, quote_all};
 use super::shell::{self, Library, Shell, ShellError};
-use super::{Action, Conversation, Done, Hello, Identity, NodeError, Target, Traffic};
+use super::unpack;
+use super::{Action, Conversation, Done, Hello, Identity, NodeError, Target, Traffic, UnpackSource};
 use crate::world::{Answer, Output, Query};
 
 /// Longest wait for a shell to come up, password prompts included, where the target sets no other.
@@ -165,7 +166,7 @@ impl Node {
         Ok(())
     }
 
-    fn disconnect(&mut self) {
+    pub(super) fn disconnect(&mut self) {
         self.shells.clear();
         self.transport.disconnect();
     }
@@ -178,52 +179,67 @@ impl Node {
         actions: &[Action],
         ended: &mut dyn FnMut(usize, &Done),
     ) -> Result<Vec<Done>, NodeError> {
-        let at = self.shell(identity)?;
-        let wait = self.command_timeout();
         // A blob that cannot be had ends the batch before its action; those before it are carried out.
         let mut trouble: Option<Done> = None;
-        let shell = &mut self.shells[at].1;
-        shell.need(Library::Action);
-        shell.request('b', "[ $X -lt 16 ] || { P=$((P+1)); rm -f -- \"$D\"/[oeic][0-9]*; X=0; }", None);
-        let mut sent = 0;
+        let at = self.shell(identity)?;
+        let mut requests = vec![];
         for (offset, action) in actions.iter().enumerate() {
+            let shell = &mut self.shells[at].1;
             let request = match blob::of_action(action).transpose() {
                 Ok(blob) => act::request(first + offset, action, blob, shell),
                 Err(why) => Err(why),
             };
             match request {
-                Ok(request) => shell.request('r', &request.script, request.blob),
+                Ok(request) => requests.push(request),
                 Err(why) => {
                     let message = format!("{}: {why}", act::describe(action));
                     trouble = Some(Done::Failed { message, output: Output { rc: 1, ..Output::default() } });
                     break;
                 }
             }
-            sent += 1;
+        }
+        let mut done =
+            if requests.is_empty() { vec![] } else { self.send_requests(identity, first, actions, requests, ended)? };
+        if let (Some(trouble), false) = (trouble, matches!(done.last(), Some(Done::Failed { .. }))) {
+            ended(first + done.len(), &trouble);
+            done.push(trouble);
+        }
+        Ok(done)
+    }
+
+    /// Requests of one batch, all sent without waiting; outcomes as they come.
+    fn send_requests(
+        &mut self,
+        identity: &Identity,
+        first: usize,
+        actions: &[Action],
+        requests: Vec<act::Request>,
+        ended: &mut dyn FnMut(usize, &Done),
+    ) -> Result<Vec<Done>, NodeError> {
+        let at = self.shell(identity)?;
+        let wait = self.command_timeout();
+        let shell = &mut self.shells[at].1;
+        shell.need(Library::Action);
+        shell.request('b', "[ $X -lt 16 ] || { P=$((P+1)); rm -f -- \"$D\"/[oeic][0-9]*; X=0; }", None);
+        for request in requests {
+            shell.request('r', &request.script, request.blob);
         }
         shell.request('b', "kd_end z $P", None);
         let before = shell.processes;
         let mut outcomes = Outcomes::default();
         let mut done: Vec<Done> = vec![];
-        let result = if sent > 0 {
-            self.traffic.round_trips += 1;
-            self.exchange(at, wait, &mut |section| {
-                match outcomes.take(section, |i| act::describe(&actions[i - first])) {
-                    Told::Nothing => Ok(false),
-                    Told::BatchOver => Ok(true),
-                    Told::Ended(index, outcome) => {
-                        ended(index, &outcome);
-                        let failed = matches!(outcome, Done::Failed { .. });
-                        done.push(outcome);
-                        // The rest is drained by the node; nothing more will be told but the end.
-                        let _ = failed;
-                        Ok(false)
-                    }
-                }
-            })
-        } else {
-            Ok(())
-        };
+        self.traffic.round_trips += 1;
+        let result = self.exchange(at, wait, &mut |section| match outcomes
+            .take(section, |i| act::describe(&actions[i - first]))
+        {
+            Told::Nothing => Ok(false),
+            Told::BatchOver => Ok(true),
+            Told::Ended(index, outcome) => {
+                ended(index, &outcome);
+                done.push(outcome);
+                Ok(false)
+            }
+        });
         if let Err(error) = result {
             // A failure that made the shell give up (a full disk in the middle of a blob) was told before.
             if matches!(done.last(), Some(Done::Failed { .. })) {
@@ -234,10 +250,6 @@ impl Node {
         if let Some((_, shell)) = self.shells.get_mut(at) {
             shell.processes = outcomes.processes.max(before);
             self.traffic.processes += shell.processes - before;
-        }
-        if let (Some(trouble), false) = (trouble, matches!(done.last(), Some(Done::Failed { .. }))) {
-            ended(first + done.len(), &trouble);
-            done.push(trouble);
         }
         Ok(done)
     }
@@ -321,7 +333,7 @@ impl Conversation for Node {
                 done.extend(self.act_on_node(identity, first, &rest[..plain], ended)?);
                 continue;
             }
-            let outcome = self.act_specially(identity, &rest[0])?;
+            let outcome = self.act_specially(identity, first, &rest[0])?;
             ended(first, &outcome);
             done.push(outcome);
         }
@@ -339,7 +351,8 @@ fn is_special(action: &Action) -> bool {
 }
 
 impl Node {
-    fn act_specially(&mut self, _identity: &Identity, action: &Action) -> Result<Done, NodeError> {
+    fn act_specially(&mut self, identity: &Identity, index: usize, action: &Action) -> Result<Done, NodeError> {
+        let failed = |message: String| Done::Failed { message, output: Output { rc: 1, ..Output::default() } };
         match action {
             Action::Sleep { seconds } => {
                 std::thread::sleep(Duration::try_from_secs_f64(*seconds).unwrap_or_default());
@@ -349,11 +362,68 @@ impl Node {
                 self.disconnect();
                 Ok(Done::Ok(Output::default()))
             }
-            other => Ok(Done::Failed {
-                message: format!("not supported yet: {}", act::describe(other)),
-                output: Output { rc: 1, ..Output::default() },
-            }),
+            Action::Reboot { command, delay, timeout, message } => {
+                let order =
+                    super::reboot::Order { command: command.as_deref(), delay: *delay, timeout: *timeout, message };
+                self.reboot(identity, &order)
+            }
+            Action::Unpack { source, .. } => {
+                let (script, blob) = match source {
+                    UnpackSource::Sent(blob) => {
+                        let at = self.shell(identity)?;
+                        let wait = Some(self.connect_timeout());
+                        let hello = self.shells[at].1.hello(wait);
+                        let (_, tools) = match hello {
+                            Ok(hello) => hello,
+                            Err(e) => return Err(self.refused(identity, &e)),
+                        };
+                        match unpack::prepare(blob, &tools) {
+                            Ok((piece, compression)) => (unpack::script(action, None, compression), Some(piece)),
+                            Err(why) => return Ok(failed(format!("{}: {why}", act::describe(action)))),
+                        }
+                    }
+                    UnpackSource::OnNode(path) => {
+                        let answers = self.ask(identity, &unpack::questions(path))?;
+                        match unpack::judge(path, &answers) {
+                            Ok(zip) => (unpack::script(action, Some((path, zip)), ""), None),
+                            Err(why) => return Ok(failed(format!("{}: {why}", act::describe(action)))),
+                        }
+                    }
+                };
+                let request = act::Request { script: act::framed(index, &script), blob };
+                let mut done =
+                    self.send_requests(identity, index, std::slice::from_ref(action), vec![request], &mut |_, _| {})?;
+                Ok(done.pop().unwrap_or_else(|| failed("the node told no outcome".into())))
+            }
+            other => unreachable!("{other:?} is a request of its own"),
         }
+    }
+
+    pub(super) fn transport_kind(&self) -> super::Transport {
+        self.target.transport
+    }
+
+    /// One request whose sections come back as they are, until the one tagged `z`.
+    pub(super) fn short_within(
+        &mut self,
+        identity: &Identity,
+        script: &str,
+        wait: Option<Duration>,
+    ) -> Result<Vec<shell::Section>, NodeError> {
+        let at = self.shell(identity)?;
+        let shell = &mut self.shells[at].1;
+        shell.need(Library::Action);
+        shell.request('b', script, None);
+        self.traffic.round_trips += 1;
+        let mut sections = vec![];
+        self.exchange(at, wait, &mut |section| {
+            if section.tag.starts_with("z ") {
+                return Ok(true);
+            }
+            sections.push(section);
+            Ok(false)
+        })?;
+        Ok(sections)
     }
 }
 

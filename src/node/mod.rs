@@ -15,9 +15,11 @@ mod facts;
 mod local;
 mod pipes;
 mod quote;
+mod reboot;
 mod shell;
 mod ssh;
 mod system_ssh;
+mod unpack;
 
 pub use action::{Action, Blob, Command, Download, ExecSpec, Owner, UnpackSource};
 pub use api::{Conversation, Done, Hello, HostKeyPolicy, Identity, NodeError, Secret, Target, Traffic, Transport};

@@ -1,5 +1,6 @@
 //! The conversation with real shells on this machine.
 
+mod download;
 mod facts;
 mod local;
 mod ssh;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::{Reply, complaint};
-use crate::world::{Answer, FileKind, Stat, TreeEntry};
+use super::{Reply, complaint, complaints};
+use crate::world::{Algorithm, Answer, FileKind, Stat, TreeEntry};
 
 /// One record of the `stat` format: `mode:uid:gid:user:group:size:mtime:atime:ctime:inode:device:links:name`.
 struct Record {
@@ -145,8 +145,9 @@ pub fn stats(paths: &[String], follow: bool, reply: &Reply, nonce: &str) -> Vec<
             }
         }
     }
-    let errors = reply.text("e");
-    let mut lines = errors.lines();
+    let tool = if command_is_ls(reply) { "ls" } else { "stat" };
+    let errors = complaints(&reply.text("e"), tool);
+    let mut lines = errors.iter();
     stats
         .into_iter()
         .map(|stat| match stat {
@@ -154,6 +155,11 @@ pub fn stats(paths: &[String], follow: bool, reply: &Reply, nonce: &str) -> Vec<
             None => complaint(lines.next()).map_or(Answer::Stat(None), Answer::Failed),
         })
         .collect()
+}
+
+/// The node has no `stat`.
+fn command_is_ls(reply: &Reply) -> bool {
+    reply.body("e").starts_with(b"ls: ")
 }
 
 /// What the shell said of each path before the tool ran: `f` a readable file, `u` unreadable, `-` no regular file.
@@ -165,11 +171,11 @@ fn unreadable(path: &str) -> Answer {
     Answer::Failed(format!("{path}: permission denied"))
 }
 
-pub fn digests(paths: &[String], reply: &Reply) -> Vec<Answer> {
+pub fn digests(paths: &[String], algorithm: Algorithm, reply: &Reply) -> Vec<Answer> {
     let body = reply.body("o");
     let mut at = 0;
-    let errors = reply.text("e");
-    let mut lines = errors.lines();
+    let errors = complaints(&reply.text("e"), &format!("{}sum", algorithm.name()));
+    let mut lines = errors.iter();
     let mut answers = vec![];
     for (path, kind) in paths.iter().zip(kinds(reply)) {
         match kind {
@@ -206,7 +212,7 @@ pub fn contents(paths: &[String], reply: &Reply, nonce: &str) -> Vec<Answer> {
     let separator = format!("{nonce}+");
     let body = reply.body("o");
     let mut at = 0;
-    let errors = reply.text("e");
+    let errors = complaints(&reply.text("e"), "cat");
     let mut answers = vec![];
     for (path, kind) in paths.iter().zip(kinds(reply)) {
         match kind {
@@ -217,8 +223,9 @@ pub fn contents(paths: &[String], reply: &Reply, nonce: &str) -> Vec<Answer> {
                 let bytes = &body[at..at + end];
                 at += end + separator.len();
                 // `cat` said why it could not read it, or read only a part of it.
-                let trouble =
-                    errors.lines().find(|l| l.contains(&format!("{path}:")) || l.contains(&format!("{path}':")));
+                let about =
+                    [format!("cat: {path}: "), format!("cat: can't open '{path}': "), format!("cat: '{path}': ")];
+                let trouble = errors.iter().find(|l| about.iter().any(|a| l.starts_with(a.as_str())));
                 answers.push(match trouble {
                     Some(line) => complaint(Some(line)).map_or(Answer::Content(None), Answer::Failed),
                     None => Answer::Content(Some(Arc::new(bytes.to_vec()))),
@@ -226,7 +233,7 @@ pub fn contents(paths: &[String], reply: &Reply, nonce: &str) -> Vec<Answer> {
             }
         }
     }
-    let why = errors.lines().next().unwrap_or("the node could not read the file");
+    let why = errors.first().map_or("the node could not read the file", String::as_str);
     answers.resize(paths.len(), Answer::Failed(why.to_owned()));
     answers
 }

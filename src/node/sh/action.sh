@@ -1,5 +1,5 @@
 # Actions: `kd_a INDEX; step && step …; kd_z`. A step that fails has set M, what could not be done. T: the temporary file.
-U=$(umask) W= Y=
+U=$(umask) W= Y= N=
 case $(mv --version 2>/dev/null) in *coreutils*) W=1; y=$(sync --version 2>/dev/null); y=${y%%
 *}; y=${y##* }; case $y in 8.2[4-9]*|8.3*|9*|[1-9][0-9].*) Y=1 ;; esac ;; esac
 P=$((P+3))
@@ -16,7 +16,7 @@ kd_new(){ M="cannot make a temporary file"; umask 077; set -C; true 2>>"$E" >"$T
 kd_recv(){ kd_new && kd_blob "$T"; }
 kd_blob(){ [ "$B" = 0 ] && return 0
   M="cannot write"; P=$((P+1)); n=$B; B=0
-  $K$n <&3 2>>"$E" >>"$1" || { L=1; return 1; }
+  $K$n <&3 2>"$D/k" >>"$1" || { L=1; cat "$D/k" >>"$E"; return 1; }
   y=; IFS= read -r y <&3; [ "$y" = "$H" ] || exit 1; }
 # PATH MODE USER GROUP: gives T its owner and mode; what is not given is the replaced file's.
 kd_attr(){ p=$1 m=$2 u=$3 g=$4 o=
@@ -63,8 +63,39 @@ kd_systemctl(){ u=$1; shift
     while [ "$1" != -- ]; do shift; done; shift; P=$((P+1))
     LC_ALL=C systemctl $u status --no-pager --full --lines=10 -- "$@" >>"$E" 2>&1 3<&- ;;
   esac; return $R; }
-# INDEX-independent end of a program: RC, exit codes that are success (empty: all).
+# The end of a program: RC, exit codes that are success (empty: all), seconds it was allowed (empty: any).
 kd_rc(){ R=$1 M="exited with $1"
   if [ -e "$D/c$X" ]; then kd_no "cannot change to the directory"; return 1; fi
+  [ "$3" ] && case $1 in 124|137|143) R=124 M="was stopped after $3 s"; return 1 ;; esac
   [ -z "$2" ] && return 0; case " $2 " in *" $1 "*) return 0 ;; esac; return 1; }
 kd_cd(){ cd -- "$1" || { true >"$D/c$X"; exit 1; }; }
+# HOW DEST OWNER MODE tar's words: extracts; `s` from the blob, which is read to its end whatever tar does.
+kd_untar(){ h=$1 d=$2 o=$3 m=$4; shift 4
+  [ -d "$d" ] || { kd_no "no such directory on the node"; return 1; }
+  command -v tar >/dev/null 2>&1 || { kd_no "the node has no \`tar\`"; return 1; }
+  [ "$N" ] || { P=$((P+1)); case $(tar --version 2>/dev/null) in *"GNU tar"*) N=--show-transformed-names\ --quoting-style=literal ;; *) N=- ;; esac; }
+  case $N in -) ;; *) set -- $N "$@" ;; esac
+  M="cannot unpack"; P=$((P+2))
+  if [ "$h" = s ] && [ "$B" != 0 ]; then n=$B; B=0
+    $K$n <&3 2>/dev/null | { LC_ALL=C tar -C "$d" -x -v "$@" >>"$O" 2>>"$E" 3<&-; r=$?; cat >/dev/null; exit $r; }; r=$?
+    y=; IFS= read -r y <&3; [ "$y" = "$H" ] || exit 1
+  else LC_ALL=C tar -C "$d" -x -v "$@" >>"$O" 2>>"$E" 3<&-; r=$?; fi
+  [ $r = 0 ] && kd_owned; }
+kd_unzip(){ d=$1 o=$2 m=$3; shift 3
+  [ -d "$d" ] || { kd_no "no such directory on the node"; return 1; }
+  M="cannot unpack"; P=$((P+1)); LC_ALL=C unzip -d "$d" "$@" >"$O.z" 2>>"$E" 3<&- || return 1
+  while IFS= read -r y; do case $y in *inflating:*|*extracting:*|*creating:*|*linking:*) y=${y#*: }; y=${y%% -> *}; y=${y%"${y##*[! ]}"}; printf '%s\n' "${y#"${d%/}"/}" ;; esac; done <"$O.z" >>"$O"
+  kd_owned; }
+# Gives every extracted member its owner and mode, some hundred a time.
+kd_owned(){ [ "$o$m" ] || return 0
+  set --; while IFS= read -r y; do set -- "$@" "${d%/}/$y"; [ $# -lt 200 ] || { kd_these "$@" || return 1; set --; }; done <"$O"
+  [ $# = 0 ] || kd_these "$@"; }
+kd_these(){ if [ "$o" ]; then kd_cq "cannot set the owner" chown -h -- "$o" "$@" || return 1; fi
+  [ "$m" ] || return 0
+  j=$#; while [ $j -gt 0 ]; do y=$1; shift; [ -L "$y" ] || set -- "$@" "$y"; j=$((j-1)); done
+  [ $# = 0 ] || kd_cq "cannot set the mode" chmod -- "$m" "$@"; }
+kd_cq(){ M=$1; shift; P=$((P+1)); LC_ALL=C "$@" >/dev/null 2>>"$E" 3<&-; }
+# DELAY COMMAND…: starts the reboot after the reply went out; $D/rb tells if the command failed.
+kd_reboot(){ j=$1; shift; rm -f -- "$D/rb"
+  { trap '' HUP; sleep "$j"; if "$@" >"$D/rbo" 2>&1; then :; else printf '%s ' $? >"$D/rb"; cat "$D/rbo" >>"$D/rb"; fi; } >/dev/null 2>&1 3<&- </dev/null &
+  M=; true; }

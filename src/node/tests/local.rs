@@ -1,4 +1,4 @@
-//! Queries and actions through the local transport, with the system's tools.
+//! Queries and actions through the local transport, with every shell and set of tools there is on this machine.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,6 +9,37 @@ use crate::world::{Algorithm, Answer, FileKind, Query};
 
 pub fn local() -> Box<dyn Conversation> {
     connect(&Target { name: "here".into(), transport: Transport::Local, ..Target::default() })
+}
+
+/// Runs a test with /bin/sh and the system's tools, with bash, and with nothing but busybox.
+fn each_shell(test: &dyn Fn(&dyn Fn() -> Box<dyn Conversation>)) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let through = |shell: Option<String>| {
+        move || {
+            connect(&Target {
+                name: "here".into(),
+                transport: Transport::Local,
+                shell: shell.clone(),
+                ..Target::default()
+            })
+        }
+    };
+    test(&through(None));
+    if fs::exists("/bin/bash").unwrap_or_default() {
+        test(&through(Some("/bin/bash".into())));
+    }
+    if fs::exists("/bin/busybox").unwrap_or_default() {
+        let tools = dir.path().join("tools");
+        fs::create_dir(&tools).expect("made");
+        let installed = std::process::Command::new("/bin/busybox").args(["--install", "-s"]).arg(&tools).status();
+        assert!(installed.expect("busybox").success());
+        let shell = dir.path().join("sh");
+        let text =
+            format!("#!/bin/sh\nexec env -i PATH={} HOME=/root {}/sh \"$@\"\n", tools.display(), tools.display());
+        fs::write(&shell, text).expect("written");
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).expect("set");
+        test(&through(Some(shell.display().to_string())));
+    }
 }
 
 fn me() -> Identity {
@@ -38,230 +69,368 @@ const ODD: &[&str] =
 
 #[test]
 fn files_with_odd_names_are_asked_for_in_one_round_trip() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut queries = vec![];
-    for name in ODD {
-        let path = dir.path().join(name);
-        fs::write(&path, format!("content of {name}\0\n")).expect("written");
-        let path = path.display().to_string();
-        queries.push(Query::Stat { path: path.clone(), follow: false });
-        queries.push(Query::Stat { path: path.clone() + ".absent", follow: false });
-        queries.push(Query::Stat { path: path.clone(), follow: true });
-        queries.push(Query::Digest { path: path.clone(), algorithm: Algorithm::Sha256 });
-        queries.push(Query::Content { path: path.clone() });
-        queries.push(Query::Content { path: path + ".absent" });
-    }
-    let mut node = local();
-    let answers = node.ask(&me(), &queries).expect("answers");
-    for (name, six) in ODD.iter().zip(answers.chunks(6)) {
-        let content = format!("content of {name}\0\n");
-        assert!(
-            matches!(&six[0], Answer::Stat(Some(s)) if s.kind == FileKind::File && s.size == content.len() as u64),
-            "{name}: {six:?}"
-        );
-        assert!(matches!(&six[1], Answer::Stat(None)));
-        assert!(matches!(&six[2], Answer::Stat(Some(_))));
-        assert!(
-            matches!(&six[3], Answer::Digest(Some(d)) if *d == Algorithm::Sha256.hex(content.as_bytes())),
-            "{name}: {six:?}"
-        );
-        assert!(matches!(&six[4], Answer::Content(Some(c)) if c.as_slice() == content.as_bytes()));
-        assert!(matches!(&six[5], Answer::Content(None)));
-    }
-    assert_eq!(node.traffic().round_trips, 1);
-    assert!(node.traffic().processes < 12, "{:?}", node.traffic());
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut queries = vec![];
+        for name in ODD {
+            let path = dir.path().join(name);
+            fs::write(&path, format!("content of {name}\0\n")).expect("written");
+            let path = path.display().to_string();
+            queries.push(Query::Stat { path: path.clone(), follow: false });
+            queries.push(Query::Stat { path: path.clone() + ".absent", follow: false });
+            queries.push(Query::Stat { path: path.clone(), follow: true });
+            queries.push(Query::Digest { path: path.clone(), algorithm: Algorithm::Sha256 });
+            queries.push(Query::Content { path: path.clone() });
+            queries.push(Query::Content { path: path + ".absent" });
+        }
+        let mut node = local();
+        let answers = node.ask(&me(), &queries).expect("answers");
+        for (name, six) in ODD.iter().zip(answers.chunks(6)) {
+            let content = format!("content of {name}\0\n");
+            assert!(
+                matches!(&six[0], Answer::Stat(Some(s)) if s.kind == FileKind::File && s.size == content.len() as u64),
+                "{name}: {six:?}"
+            );
+            assert!(matches!(&six[1], Answer::Stat(None)));
+            assert!(matches!(&six[2], Answer::Stat(Some(_))));
+            assert!(
+                matches!(&six[3], Answer::Digest(Some(d)) if *d == Algorithm::Sha256.hex(content.as_bytes())),
+                "{name}: {six:?}"
+            );
+            assert!(matches!(&six[4], Answer::Content(Some(c)) if c.as_slice() == content.as_bytes()));
+            assert!(matches!(&six[5], Answer::Content(None)));
+        }
+        assert_eq!(node.traffic().round_trips, 1);
+        assert!(node.traffic().processes < 12, "{:?}", node.traffic());
+    });
 }
 
 #[test]
 fn links_directories_and_trees() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let root = fs::canonicalize(dir.path()).expect("a path").display().to_string();
-    fs::create_dir(format!("{root}/sub")).expect("made");
-    fs::write(format!("{root}/sub/f"), "x").expect("written");
-    fs::set_permissions(format!("{root}/sub/f"), fs::Permissions::from_mode(0o4751)).expect("set");
-    symlink("sub/f", format!("{root}/l1")).expect("linked");
-    symlink("nowhere/at/all", format!("{root}/l2")).expect("linked");
-    let stat = |p: &str, follow| Query::Stat { path: format!("{root}/{p}"), follow };
-    let mut node = local();
-    let answers = node
-        .ask(
-            &me(),
-            &[
-                stat("l1", false),
-                stat("l2", false),
-                stat("l2", true),
-                stat("l1", true),
-                stat("sub", false),
-                Query::Tree { path: root.clone(), max_depth: None },
-                Query::Tree { path: root.clone(), max_depth: Some(1) },
-                Query::Tree { path: format!("{root}/none"), max_depth: None },
-                Query::Content { path: root.clone() },
-                Query::Digest { path: "/dev/zero".into(), algorithm: Algorithm::Md5 },
-            ],
-        )
-        .expect("answers");
-    let Answer::Stat(Some(l1)) = &answers[0] else { panic!("{:?}", answers[0]) };
-    assert_eq!(
-        (l1.kind, l1.target.as_deref(), l1.real.as_deref()),
-        (FileKind::Link, Some("sub/f"), Some(&*format!("{root}/sub/f")))
-    );
-    let Answer::Stat(Some(l2)) = &answers[1] else { panic!("{:?}", answers[1]) };
-    assert_eq!((l2.target.as_deref(), l2.real.as_deref()), (Some("nowhere/at/all"), None));
-    assert!(matches!(&answers[2], Answer::Stat(None)));
-    assert!(
-        matches!(&answers[3], Answer::Stat(Some(s)) if s.kind == FileKind::File && s.mode == 0o4751 && s.mtime > 1e9)
-    );
-    assert!(matches!(&answers[4], Answer::Stat(Some(s)) if s.kind == FileKind::Directory));
-    let Answer::Tree(tree) = &answers[5] else { panic!("{:?}", answers[5]) };
-    assert_eq!(tree.iter().map(|e| e.path.as_str()).collect::<Vec<_>>(), ["l1", "l2", "sub", "sub/f"]);
-    assert_eq!((tree[0].stat.target.as_deref(), tree[3].stat.mode), (Some("sub/f"), 0o4751));
-    assert!(matches!(&answers[6], Answer::Tree(t) if t.len() == 3));
-    assert!(matches!(&answers[7], Answer::Tree(t) if t.is_empty()));
-    assert!(matches!(&answers[8], Answer::Content(None)));
-    assert!(matches!(&answers[9], Answer::Digest(None)));
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = fs::canonicalize(dir.path()).expect("a path").display().to_string();
+        fs::create_dir(format!("{root}/sub")).expect("made");
+        fs::write(format!("{root}/sub/f"), "x").expect("written");
+        fs::set_permissions(format!("{root}/sub/f"), fs::Permissions::from_mode(0o4751)).expect("set");
+        symlink("sub/f", format!("{root}/l1")).expect("linked");
+        symlink("nowhere/at/all", format!("{root}/l2")).expect("linked");
+        let stat = |p: &str, follow| Query::Stat { path: format!("{root}/{p}"), follow };
+        let mut node = local();
+        let answers = node
+            .ask(
+                &me(),
+                &[
+                    stat("l1", false),
+                    stat("l2", false),
+                    stat("l2", true),
+                    stat("l1", true),
+                    stat("sub", false),
+                    Query::Tree { path: root.clone(), max_depth: None },
+                    Query::Tree { path: root.clone(), max_depth: Some(1) },
+                    Query::Tree { path: format!("{root}/none"), max_depth: None },
+                    Query::Content { path: root.clone() },
+                    Query::Digest { path: "/dev/zero".into(), algorithm: Algorithm::Md5 },
+                ],
+            )
+            .expect("answers");
+        let Answer::Stat(Some(l1)) = &answers[0] else { panic!("{:?}", answers[0]) };
+        assert_eq!(
+            (l1.kind, l1.target.as_deref(), l1.real.as_deref()),
+            (FileKind::Link, Some("sub/f"), Some(&*format!("{root}/sub/f")))
+        );
+        let Answer::Stat(Some(l2)) = &answers[1] else { panic!("{:?}", answers[1]) };
+        assert_eq!((l2.target.as_deref(), l2.real.as_deref()), (Some("nowhere/at/all"), None));
+        assert!(matches!(&answers[2], Answer::Stat(None)));
+        assert!(
+            matches!(&answers[3], Answer::Stat(Some(s)) if s.kind == FileKind::File && s.mode == 0o4751 && s.mtime > 1e9)
+        );
+        assert!(matches!(&answers[4], Answer::Stat(Some(s)) if s.kind == FileKind::Directory));
+        let Answer::Tree(tree) = &answers[5] else { panic!("{:?}", answers[5]) };
+        assert_eq!(tree.iter().map(|e| e.path.as_str()).collect::<Vec<_>>(), ["l1", "l2", "sub", "sub/f"]);
+        assert_eq!((tree[0].stat.target.as_deref(), tree[3].stat.mode), (Some("sub/f"), 0o4751));
+        assert!(matches!(&answers[6], Answer::Tree(t) if t.len() == 3));
+        assert!(matches!(&answers[7], Answer::Tree(t) if t.is_empty()));
+        assert!(matches!(&answers[8], Answer::Content(None)));
+        assert!(matches!(&answers[9], Answer::Digest(None)));
+    });
 }
 
 #[test]
 fn accounts_groups_packages_units_and_commands() {
-    let mut node = local();
-    let answers = node
-        .ask(
-            &me(),
-            &[
-                Query::Account { name: "root".into() },
-                Query::Account { name: "nobody-here".into() },
-                Query::Group { name: "root".into() },
-                Query::Group { name: "no-such-group".into() },
-                Query::Package { name: "no-such-package".into() },
-                Query::Unit { name: "no-such.service".into(), user: false },
-                Query::Read { argv: vec!["printf".into(), "%s|".into(), "a b".into(), "$x".into()] },
-                Query::Read { argv: vec!["no-such-program".into()] },
-                Query::Read { argv: vec!["cat".into()] },
-            ],
-        )
-        .expect("answers");
-    assert!(
-        matches!(&answers[0], Answer::Account(Some(a)) if a.uid == 0 && a.group == "root" && a.home == "/root"),
-        "{:?}",
-        answers[0]
-    );
-    assert!(matches!(&answers[1], Answer::Account(None)));
-    assert!(matches!(&answers[2], Answer::Group(Some(g)) if g.gid == 0));
-    assert!(matches!(&answers[3], Answer::Group(None)));
-    assert!(
-        matches!(&answers[4], Answer::Package(p) if p.installed.is_none()) || matches!(&answers[4], Answer::Failed(_))
-    );
-    assert!(matches!(&answers[5], Answer::Unit(u) if u.load == "offline" || u.load == "not-found"));
-    assert!(matches!(&answers[6], Answer::Output(o) if o.rc == 0 && o.stdout == b"a b|$x|"));
-    assert!(matches!(&answers[7], Answer::Output(o) if o.rc == 127));
-    assert!(matches!(&answers[8], Answer::Output(o) if o.rc == 0 && o.stdout.is_empty()));
-    assert_eq!(node.traffic().round_trips, 1);
+    each_shell(&|local| {
+        let mut node = local();
+        let answers = node
+            .ask(
+                &me(),
+                &[
+                    Query::Account { name: "root".into() },
+                    Query::Account { name: "nobody-here".into() },
+                    Query::Group { name: "root".into() },
+                    Query::Group { name: "no-such-group".into() },
+                    Query::Package { name: "no-such-package".into() },
+                    Query::Unit { name: "no-such.service".into(), user: false },
+                    Query::Read { argv: vec!["printf".into(), "%s|".into(), "a b".into(), "$x".into()] },
+                    Query::Read { argv: vec!["no-such-program".into()] },
+                    Query::Read { argv: vec!["cat".into()] },
+                ],
+            )
+            .expect("answers");
+        assert!(
+            matches!(&answers[0], Answer::Account(Some(a)) if a.uid == 0 && a.group == "root" && a.home == "/root"),
+            "{:?}",
+            answers[0]
+        );
+        assert!(matches!(&answers[1], Answer::Account(None)));
+        assert!(matches!(&answers[2], Answer::Group(Some(g)) if g.gid == 0));
+        assert!(matches!(&answers[3], Answer::Group(None)));
+        assert!(
+            matches!(&answers[4], Answer::Package(p) if p.installed.is_none())
+                || matches!(&answers[4], Answer::Failed(_))
+        );
+        assert!(matches!(&answers[5], Answer::Unit(u) if u.load == "offline" || u.load == "not-found"));
+        assert!(matches!(&answers[6], Answer::Output(o) if o.rc == 0 && o.stdout == b"a b|$x|"));
+        assert!(matches!(&answers[7], Answer::Output(o) if o.rc == 127));
+        assert!(matches!(&answers[8], Answer::Output(o) if o.rc == 0 && o.stdout.is_empty()));
+        assert_eq!(node.traffic().round_trips, 1);
+    });
 }
 
 #[test]
 fn a_batch_of_actions_stops_at_the_first_failure() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let root = dir.path().display().to_string();
-    let mut node = local();
-    let done = act(
-        &mut *node,
-        &[
-            Action::MakeDir { path: format!("{root}/d"), mode: Some(0o1750), owner: Owner::default() },
-            write(&format!("{root}/d/f"), b"one\0two"),
-            Action::SetMode { path: format!("{root}/d/f"), mode: 0o600, follow: true },
-            Action::Symlink { path: format!("{root}/d/l"), target: "f".into() },
-            write(&format!("{root}/absent/f"), &vec![7; 300_000]),
-            write(&format!("{root}/d/after"), b"never"),
-        ],
-    );
-    assert_eq!(done.len(), 5, "{done:?}");
-    assert!(matches!(&done[4], Done::Failed { message, .. } if message.contains("absent/f")), "{:?}", done[4]);
-    assert_eq!(fs::metadata(format!("{root}/d")).expect("made").permissions().mode() & 0o7777, 0o1750);
-    assert_eq!(fs::read(format!("{root}/d/f")).expect("written"), b"one\0two");
-    assert!(!fs::exists(format!("{root}/d/after")).expect("known"));
-    assert_eq!(fs::read_dir(format!("{root}/d")).expect("read").count(), 2, "no temporary file is left");
-    // The shell is still of use.
-    assert_eq!(act(&mut *node, &[write(&format!("{root}/d/after"), b"now")]).len(), 1);
-    assert_eq!(fs::read(format!("{root}/d/after")).expect("written"), b"now");
-    assert_eq!(node.traffic().round_trips, 2);
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().display().to_string();
+        let mut node = local();
+        let done = act(
+            &mut *node,
+            &[
+                Action::MakeDir { path: format!("{root}/d"), mode: Some(0o1750), owner: Owner::default() },
+                write(&format!("{root}/d/f"), b"one\0two"),
+                Action::SetMode { path: format!("{root}/d/f"), mode: 0o600, follow: true },
+                Action::Symlink { path: format!("{root}/d/l"), target: "f".into() },
+                write(&format!("{root}/absent/f"), &vec![7; 300_000]),
+                write(&format!("{root}/d/after"), b"never"),
+            ],
+        );
+        assert_eq!(done.len(), 5, "{done:?}");
+        assert!(matches!(&done[4], Done::Failed { message, .. } if message.contains("absent/f")), "{:?}", done[4]);
+        assert_eq!(fs::metadata(format!("{root}/d")).expect("made").permissions().mode() & 0o7777, 0o1750);
+        assert_eq!(fs::read(format!("{root}/d/f")).expect("written"), b"one\0two");
+        assert!(!fs::exists(format!("{root}/d/after")).expect("known"));
+        assert_eq!(fs::read_dir(format!("{root}/d")).expect("read").count(), 2, "no temporary file is left");
+        // The shell is still of use.
+        assert_eq!(act(&mut *node, &[write(&format!("{root}/d/after"), b"now")]).len(), 1);
+        assert_eq!(fs::read(format!("{root}/d/after")).expect("written"), b"now");
+        assert_eq!(node.traffic().round_trips, 2);
+    });
 }
 
 #[test]
 fn a_replaced_file_keeps_its_mode_and_is_validated_and_backed_up() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("it's").display().to_string();
-    fs::write(&path, "old").expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
-    let mut node = local();
-    let with = |validate: &str| Action::WriteFile {
-        path: path.clone(),
-        content: Blob::Bytes(Arc::new(b"new".to_vec())),
-        mode: None,
-        owner: Owner::default(),
-        validate: Some(validate.into()),
-        backup: Some(format!("{path}.bak")),
-    };
-    let refused = act(&mut *node, &[with("grep -q 'no such' %s")]);
-    assert!(matches!(&refused[0], Done::Failed { message, .. } if message.contains("validate")), "{refused:?}");
-    assert_eq!(fs::read(&path).expect("kept"), b"old");
-    assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 1);
-    let done = act(&mut *node, &[with("grep -q new %s")]);
-    assert!(matches!(&done[0], Done::Ok(_)), "{done:?}");
-    assert_eq!(fs::read(&path).expect("written"), b"new");
-    assert_eq!(fs::read(format!("{path}.bak")).expect("backed up"), b"old");
-    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o7777, 0o640);
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("it's").display().to_string();
+        fs::write(&path, "old").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
+        let mut node = local();
+        let with = |validate: &str| Action::WriteFile {
+            path: path.clone(),
+            content: Blob::Bytes(Arc::new(b"new".to_vec())),
+            mode: None,
+            owner: Owner::default(),
+            validate: Some(validate.into()),
+            backup: Some(format!("{path}.bak")),
+        };
+        let refused = act(&mut *node, &[with("grep -q 'no such' %s")]);
+        assert!(matches!(&refused[0], Done::Failed { message, .. } if message.contains("validate")), "{refused:?}");
+        assert_eq!(fs::read(&path).expect("kept"), b"old");
+        assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 1);
+        let done = act(&mut *node, &[with("grep -q new %s")]);
+        assert!(matches!(&done[0], Done::Ok(_)), "{done:?}");
+        assert_eq!(fs::read(&path).expect("written"), b"new");
+        assert_eq!(fs::read(format!("{path}.bak")).expect("backed up"), b"old");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o7777, 0o640);
+    });
 }
 
 #[test]
 fn programs_get_their_own_streams() {
-    let mut node = local();
-    let shell = |text: &str| ExecSpec {
-        command: Command::Shell { text: text.into(), executable: None },
-        ..ExecSpec::default()
-    };
-    let done = act(
-        &mut *node,
-        &[
-            Action::Exec(ExecSpec { stdin: Some(b"in\0put".to_vec()), ..shell("cat; echo err >&2; exit 3") }),
-            Action::Exec(ExecSpec {
-                chdir: Some("/usr".into()),
-                env: vec![("A".into(), "it's\n2".into())],
-                ..shell("pwd; echo \"$A\"")
-            }),
-            // A child left behind that goes on writing does not disturb what follows.
-            Action::Exec(shell("(while sleep 0.02; do echo noise; done) & sleep 0.05; cat; echo done; kill $!")),
-            Action::Exec(ExecSpec { stdin: Some(vec![b'x'; 200_000]), ..shell("head -c 3") }),
-            Action::Exec(ExecSpec { timeout: 1, ok_codes: vec![0], ..shell("sleep 20") }),
-        ],
-    );
-    let out = |i: usize| match &done[i] {
-        Done::Ok(o) => o.clone(),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!((out(0).rc, out(0).stdout.as_slice(), out(0).stderr.as_slice()), (3, &b"in\0put"[..], &b"err\n"[..]));
-    assert_eq!(out(1).stdout, b"/usr\nit's\n2\n");
-    assert!(out(2).stdout.ends_with(b"done\n"));
-    assert_eq!(out(3).stdout, b"xxx");
-    assert!(matches!(&done[4], Done::Failed { output, .. } if output.rc == 124), "{:?}", done[4]);
+    each_shell(&|local| {
+        let mut node = local();
+        let shell = |text: &str| ExecSpec {
+            command: Command::Shell { text: text.into(), executable: None },
+            ..ExecSpec::default()
+        };
+        let done = act(
+            &mut *node,
+            &[
+                Action::Exec(ExecSpec { stdin: Some(b"in\0put".to_vec()), ..shell("cat; echo err >&2; exit 3") }),
+                Action::Exec(ExecSpec {
+                    chdir: Some("/usr".into()),
+                    env: vec![("A".into(), "it's\n2".into())],
+                    ..shell("pwd; echo \"$A\"")
+                }),
+                // A child left behind that goes on writing does not disturb what follows.
+                Action::Exec(shell("(while sleep 0.02; do echo noise; done) & sleep 0.05; cat; echo done; kill $!")),
+                Action::Exec(ExecSpec { stdin: Some(vec![b'x'; 200_000]), ..shell("head -c 3") }),
+                Action::Exec(ExecSpec { timeout: 1, ok_codes: vec![0], ..shell("sleep 20") }),
+            ],
+        );
+        let out = |i: usize| match &done[i] {
+            Done::Ok(o) => o.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            (out(0).rc, out(0).stdout.as_slice(), out(0).stderr.as_slice()),
+            (3, &b"in\0put"[..], &b"err\n"[..])
+        );
+        assert_eq!(out(1).stdout, b"/usr\nit's\n2\n");
+        assert!(out(2).stdout.ends_with(b"done\n"));
+        assert_eq!(out(3).stdout, b"xxx");
+        assert!(matches!(&done[4], Done::Failed { output, .. } if output.rc == 124), "{:?}", done[4]);
+    });
 }
 
 #[test]
 fn nothing_is_left_when_the_conversation_ends() {
-    let count = || {
-        fs::read_dir("/dev/shm")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|e| e.file_name().to_string_lossy().into_owned())
-            .filter(|n| n.starts_with(".kdeploy-"))
-            .collect::<std::collections::BTreeSet<_>>()
-    };
-    let before = count();
-    let mut node = local();
-    let hello = node.hello(&me()).expect("a shell");
-    assert!(!hello.home.is_empty() && !hello.boot_id.is_empty(), "{hello:?}");
-    assert_eq!(node.traffic().round_trips, 0);
-    let during: Vec<_> = count().difference(&before).cloned().collect();
-    drop(node);
-    assert!(during.iter().any(|n| !count().contains(n)), "the session's directory goes with it");
+    each_shell(&|local| {
+        let count = || {
+            fs::read_dir("/dev/shm")
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| e.file_name().to_string_lossy().into_owned())
+                .filter(|n| n.starts_with(".kdeploy-"))
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let before = count();
+        let mut node = local();
+        let hello = node.hello(&me()).expect("a shell");
+        assert!(!hello.home.is_empty() && !hello.boot_id.is_empty(), "{hello:?}");
+        assert_eq!(node.traffic().round_trips, 0);
+        let during: Vec<_> = count().difference(&before).cloned().collect();
+        drop(node);
+        assert!(during.iter().any(|n| !count().contains(n)), "the session's directory goes with it");
+    });
+}
+
+fn unpack(source: UnpackSource, dest: &str) -> Action {
+    Action::Unpack {
+        source,
+        dest: dest.into(),
+        options: vec![],
+        include: vec![],
+        exclude: vec![],
+        keep_owner: false,
+        owner: Owner { user: None, group: Some("0".into()) },
+        mode: Some("u=rwX,go=rX".into()),
+    }
+}
+
+/// An archive made by the system's tar with these words.
+fn archive(dir: &std::path::Path, words: &[&str]) -> std::path::PathBuf {
+    let path = dir.join("archive");
+    let made = std::process::Command::new("tar")
+        .args(words)
+        .arg("-f")
+        .arg(&path)
+        .arg("-C")
+        .arg(dir.join("tree"))
+        .arg(".")
+        .output();
+    assert!(made.expect("tar").status.success());
+    path
+}
+
+#[test]
+fn archives_are_unpacked_wherever_they_are() {
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("bin/it's")).expect("made");
+        fs::write(tree.join("bin/tool"), vec![9; 300_000]).expect("written");
+        fs::set_permissions(tree.join("bin/tool"), fs::Permissions::from_mode(0o777)).expect("set");
+        fs::write(tree.join("bin/it's/a b"), "x").expect("written");
+        symlink("tool", tree.join("bin/link")).expect("linked");
+        let mut node = local();
+        for (i, how) in [&["-c"][..], &["-cz"], &["-cj"], &["-cJ"], &["-c", "--zstd"]].iter().enumerate() {
+            let path = archive(dir.path(), how);
+            for (j, source) in
+                [UnpackSource::Sent(Blob::File(path.clone())), UnpackSource::OnNode(path.display().to_string())]
+                    .into_iter()
+                    .enumerate()
+            {
+                let dest = dir.path().join(format!("dest {i} {j}"));
+                fs::create_dir(&dest).expect("made");
+                let done = act(&mut *node, &[unpack(source, &dest.display().to_string())]);
+                if let (Done::Failed { message, .. }, 1) = (&done[0], j) {
+                    // A node without the program cannot unpack what lies there.
+                    assert!(i > 0 && message.contains("cannot list"), "{message}");
+                    continue;
+                }
+                let Done::Ok(output) = &done[0] else { panic!("{how:?} {done:?}") };
+                assert!(String::from_utf8_lossy(&output.stdout).contains("bin/tool"), "{output:?}");
+                assert_eq!(fs::read(dest.join("bin/tool")).expect("there").len(), 300_000);
+                assert_eq!(fs::metadata(dest.join("bin/tool")).expect("there").permissions().mode() & 0o7777, 0o755);
+                assert_eq!(fs::read(dest.join("bin/it's/a b")).expect("there"), b"x");
+                assert_eq!(fs::read_link(dest.join("bin/link")).expect("there").to_str(), Some("tool"));
+            }
+        }
+        // A destination that is not there: the archive is read to its end, the conversation goes on.
+        let path = archive(dir.path(), &["-cz"]);
+        let done = act(
+            &mut *node,
+            &[unpack(UnpackSource::Sent(Blob::File(path)), "/no/such/place"), write("/dev/shm/never", b"")],
+        );
+        assert!(
+            matches!(&done[..], [Done::Failed { message, .. }] if message.contains("no such directory")),
+            "{done:?}"
+        );
+        assert!(matches!(act(&mut *node, &[Action::Remove { path: "/dev/shm/never".into() }])[0], Done::Ok(_)));
+    });
+}
+
+#[test]
+fn archives_that_would_write_elsewhere_are_refused() {
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut bytes = vec![];
+        {
+            let mut tar = tar::Builder::new(&mut bytes);
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_mode(0o777);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_size(0);
+            tar.append_link(&mut header, "out", dir.path()).expect("added");
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_size(4);
+            tar.append_data(&mut header, "out/evil", &b"evil"[..]).expect("added");
+            tar.finish().expect("finished");
+        }
+        let dest = dir.path().join("dest");
+        fs::create_dir(&dest).expect("made");
+        let lying = dir.path().join("lying.tar");
+        fs::write(&lying, &bytes).expect("written");
+        let mut node = local();
+        for source in
+            [UnpackSource::Sent(Blob::Bytes(Arc::new(bytes))), UnpackSource::OnNode(lying.display().to_string())]
+        {
+            let done = act(&mut *node, &[unpack(source, &dest.display().to_string())]);
+            assert!(
+                matches!(&done[0], Done::Failed { message, .. } if message.contains("would land outside")),
+                "{done:?}"
+            );
+        }
+        assert_eq!(fs::read_dir(&dest).expect("read").count(), 0);
+        assert!(!dir.path().join("evil").exists());
+    });
 }
