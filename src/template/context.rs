@@ -11,6 +11,7 @@ use minijinja::value::ValueKind;
 use super::eval::{self, Failed, Interp};
 use super::lazy::{self, Vars};
 use super::place::Origin;
+use super::syntax::ast::{Expr, ExprKind, Stmt, StmtKind};
 use super::{Engine, SearchPaths, Unknown, engine, files, python};
 use crate::problem::Problem;
 use crate::resources::TemplateRequest;
@@ -259,15 +260,13 @@ impl Context {
         let value = if is_all_template && !unsafe_text {
             let message = "a condition is an expression already: leave out `{{ }}`";
             self.engine.warn("condition-in-braces", message, Some(&node.span));
-            let value = self.template_node(node)?;
-            // A variable's text may be a condition itself, as long as it comes from a file.
-            if depth == 0
-                && let Some(inner) = value.as_str()
-                && let Some(result) = self.indirect(inner, node)
+            // A variable's text may be a condition itself, if it is written in a file: what nodes answer is never evaluated.
+            if depth < 10
+                && let Some(inner) = self.written_behind(node)
             {
-                return result;
+                return self.condition_result(&inner, depth + 1);
             }
-            value
+            self.template_node(node)?
         } else {
             let origin = Origin::Node(node.clone());
             let expr = self.engine.compile_expression(self.node_text(node), &origin)?;
@@ -287,13 +286,24 @@ impl Context {
         node.as_str().unwrap_or_default()
     }
 
-    /// `when: "{{ variable }}"` where the variable's text is an expression.
-    fn indirect(&self, text: &str, node: &Node) -> Option<Result<bool>> {
-        if text.trim().is_empty() {
-            return None;
+    /// For `{{ name }}` or `{{ name.attribute }}`: the text in a file that stands behind it.
+    fn written_behind(&self, node: &Node) -> Option<Node> {
+        let template =
+            self.engine.compile(self.node_text(node), &engine::yaml_options(), &Origin::Node(node.clone())).ok()?;
+        let [Stmt { kind: StmtKind::Emit(expr), .. }] = template.body.as_slice() else { return None };
+        let found = self.written_at(expr)?;
+        matches!(&found.value, Yaml::Str(s) if !s.is_unsafe).then_some(found)
+    }
+
+    fn written_at(&self, expr: &Expr) -> Option<Node> {
+        match &expr.kind {
+            ExprKind::Name(name) => match self.scopes.iter().rev().find_map(|s| s.vars.get(&**name))? {
+                Definition::Written(node) => Some(node.clone()),
+                Definition::Final(_) => None,
+            },
+            ExprKind::Attr(base, name) => self.written_at(base)?.as_map()?.get(name).cloned(),
+            _ => None,
         }
-        let inner = Node::text(text, &node.span);
-        Some(self.condition_result(&inner, 1))
     }
 
     /// A condition given as a value (an argument `that:`).
@@ -448,6 +458,10 @@ impl Context {
         if !super::syntax::is_template(text) {
             return Ok(Value::from(text));
         }
+        super::stack::grow(|| self.evaluate(text, origin))
+    }
+
+    fn evaluate(&self, text: &str, origin: Origin) -> Result<Value> {
         let options = engine::yaml_options();
         let template = self.engine.compile(text, &options, &origin)?;
         let engine = self.engine.clone();

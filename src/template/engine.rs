@@ -23,10 +23,12 @@ const MAX_TEMPLATES: usize = 20_000;
 pub struct Engine {
     pub(super) options: EngineOptions,
     env: Environment<'static>,
-    templates: RwLock<HashMap<LexOptions, HashMap<Arc<str>, Arc<Template>>>>,
+    templates: RwLock<HashMap<LexOptions, Templates>>,
     expressions: RwLock<HashMap<Arc<str>, Arc<Expr>>>,
     warnings: Mutex<Warnings>,
 }
+
+type Templates = HashMap<Arc<str>, Arc<Template>>;
 
 #[derive(Default)]
 struct Warnings {

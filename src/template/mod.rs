@@ -10,6 +10,8 @@ pub mod args;
 mod builtin_lookups;
 pub mod call;
 mod context;
+#[cfg(test)]
+mod context_tests;
 pub mod datetime;
 mod engine;
 mod eval;
@@ -24,6 +26,7 @@ mod place;
 pub mod pyformat;
 pub mod pyregex;
 mod python;
+mod stack;
 pub mod syntax;
 pub mod tests;
 pub mod types;

@@ -13,7 +13,7 @@ impl Interp<'_> {
     /// An expression's value, which may be undefined or unknown; `Err` is never `Unknown`.
     pub(in crate::template) fn eval(&mut self, expr: &Expr) -> Result<Value> {
         self.burn()?;
-        match self.eval_kind(expr) {
+        match crate::template::stack::grow(|| self.eval_kind(expr)) {
             Ok(value) => Ok(value),
             Err(EvalError::Unknown(unknown)) => Ok(unknown.into_value()),
             Err(error) => Err(self.locate(error, expr.start, expr.end)),

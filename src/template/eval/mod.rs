@@ -35,7 +35,9 @@ use objects::{LoopValue, MacroValue, Namespace, Recursion};
 pub(super) type Result<T> = std::result::Result<T, EvalError>;
 
 /// Steps one evaluation may take, and how deep evaluations may nest (a variable in a variable in …).
-const FUEL: u64 = 5_000_000;
+const FUEL: u64 = if cfg!(test) { 200_000 } else { 3_000_000 };
+/// What one round of a loop costs.
+const ROUND: u64 = 5;
 const MAX_NESTING: usize = 60;
 /// Calls of macros and recursive loops within one another.
 const MAX_CALLS: usize = 80;
@@ -62,6 +64,8 @@ enum Flow {
     Continue,
 }
 
+type BlockBody = (Arc<Vec<Stmt>>, Origin);
+
 pub(super) struct Interp<'e> {
     ctx: Context,
     state: State<'e, 'e>,
@@ -76,7 +80,7 @@ pub(super) struct Interp<'e> {
     embedded: bool,
     options: LexOptions,
     /// Blocks by name, the most derived first.
-    blocks: HashMap<Arc<str>, Vec<(Arc<Vec<Stmt>>, Origin)>>,
+    blocks: HashMap<Arc<str>, Vec<BlockBody>>,
     /// The blocks being rendered, with how far up `super()` went.
     block_stack: Vec<(Arc<str>, usize)>,
     extends: Option<(Arc<Template>, Origin)>,
@@ -189,7 +193,11 @@ impl<'e> Interp<'e> {
     }
 
     fn burn(&mut self) -> Result<()> {
-        self.fuel = self.fuel.checked_sub(1).ok_or_else(|| failed("the template takes too long"))?;
+        self.burn_more(1)
+    }
+
+    fn burn_more(&mut self, steps: u64) -> Result<()> {
+        self.fuel = self.fuel.checked_sub(steps).ok_or_else(|| failed("the template takes too long"))?;
         Ok(())
     }
 
@@ -432,7 +440,7 @@ impl<'e> Interp<'e> {
             frame.set(&Arc::from("loop"), Value::from_object(state));
             let held = frame.clone();
             let flow = self.scoped(frame, |i| {
-                i.burn()?;
+                i.burn_more(ROUND)?;
                 i.assign(&each.target, item.clone())?;
                 i.body(&each.body, out)
             });

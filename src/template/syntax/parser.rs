@@ -25,6 +25,8 @@ type Result<T> = std::result::Result<T, SyntaxError>;
 
 /// Nesting beyond this is refused, so that no template can exhaust the stack.
 const MAX_DEPTH: usize = 100;
+/// As long may one chain of operators, attributes or filters be: each link nests the tree by one.
+const MAX_CHAIN: usize = 500;
 
 pub fn parse_template(source: &str, options: &LexOptions) -> Result<Template> {
     let mut parser = Parser { tokens: lex_template(source, options)?, at: 0, depth: 0, loops: 0, blocks: vec![] };
@@ -142,9 +144,19 @@ impl Parser {
                 token.end as usize,
             ));
         }
-        let result = parse(self);
+        let result = crate::template::stack::grow(|| parse(self));
         self.depth -= 1;
         result
+    }
+
+    /// One more link of a chain.
+    fn link(&self, count: &mut usize) -> Result<()> {
+        *count += 1;
+        if *count > MAX_CHAIN {
+            let token = &self.tokens[self.at];
+            return Err(SyntaxError::new("the expression is too long", token.start as usize, token.end as usize));
+        }
+        Ok(())
     }
 
     fn expr_from(&self, start: u32, kind: ExprKind) -> Expr {
@@ -233,7 +245,7 @@ impl Parser {
                 let alias = self.name()?;
                 StmtKind::Import { name, alias, with_context: self.context_marker(false)? }
             }
-            "from" => self.from_import()?,
+            "from" => self.import_names()?,
             "break" | "continue" if self.loops == 0 => {
                 return Err(SyntaxError::new(format!("`{name}` outside of a loop"), start, end));
             }
@@ -397,7 +409,7 @@ impl Parser {
         Ok(StmtKind::Include { name, ignore_missing, with_context })
     }
 
-    fn from_import(&mut self) -> Result<StmtKind> {
+    fn import_names(&mut self) -> Result<StmtKind> {
         let name = self.expr()?;
         self.expect_name("import")?;
         let mut names = vec![];
@@ -501,7 +513,9 @@ impl Parser {
     fn condition(&mut self) -> Result<Expr> {
         let start = self.start();
         let mut expr = self.or()?;
+        let mut links = 0;
         while self.skip_name("if") {
+            self.link(&mut links)?;
             let test = Box::new(self.or()?);
             let otherwise = if self.skip_name("else") { Some(Box::new(self.expr()?)) } else { None };
             expr = self.expr_from(start, ExprKind::If { test, then: Box::new(expr), otherwise });
@@ -512,7 +526,9 @@ impl Parser {
     fn or(&mut self) -> Result<Expr> {
         let start = self.start();
         let mut left = self.and()?;
+        let mut links = 0;
         while self.skip_name("or") {
+            self.link(&mut links)?;
             let right = self.and()?;
             left = self.expr_from(start, ExprKind::Or(Box::new(left), Box::new(right)));
         }
@@ -522,7 +538,9 @@ impl Parser {
     fn and(&mut self) -> Result<Expr> {
         let start = self.start();
         let mut left = self.not()?;
+        let mut links = 0;
         while self.skip_name("and") {
+            self.link(&mut links)?;
             let right = self.not()?;
             left = self.expr_from(start, ExprKind::And(Box::new(left), Box::new(right)));
         }
@@ -569,7 +587,9 @@ impl Parser {
     fn math1(&mut self) -> Result<Expr> {
         let start = self.start();
         let mut left = self.concat()?;
+        let mut links = 0;
         loop {
+            self.link(&mut links)?;
             let op = match self.peek() {
                 Tok::Op("+") => BinaryOp::Add,
                 Tok::Op("-") => BinaryOp::Sub,
@@ -596,7 +616,9 @@ impl Parser {
     fn math2(&mut self) -> Result<Expr> {
         let start = self.start();
         let mut left = self.pow()?;
+        let mut links = 0;
         loop {
+            self.link(&mut links)?;
             let op = match self.peek() {
                 Tok::Op("*") => BinaryOp::Mul,
                 Tok::Op("/") => BinaryOp::Div,
@@ -613,7 +635,9 @@ impl Parser {
     fn pow(&mut self) -> Result<Expr> {
         let start = self.start();
         let mut left = self.unary(true)?;
+        let mut links = 0;
         while self.skip_op("**") {
+            self.link(&mut links)?;
             let right = self.unary(true)?;
             left = self.expr_from(start, ExprKind::Binary(BinaryOp::Pow, Box::new(left), Box::new(right)));
         }
@@ -712,7 +736,9 @@ impl Parser {
     }
 
     fn postfix(&mut self, mut expr: Expr, start: u32) -> Result<Expr> {
+        let mut links = 0;
         loop {
+            self.link(&mut links)?;
             if self.skip_op(".") {
                 let kind = match self.next() {
                     Tok::Name(name) => ExprKind::Attr(Box::new(expr), name),
@@ -821,7 +847,9 @@ impl Parser {
     }
 
     fn filters(&mut self, mut expr: Expr, start: u32) -> Result<Expr> {
+        let mut links = 0;
         loop {
+            self.link(&mut links)?;
             if self.skip_op("|") {
                 let at = self.start();
                 let name = self.dotted_name()?;
@@ -865,7 +893,9 @@ impl Parser {
     /// `a(x) | b | c` of a filter block: filters without a base.
     fn filter_chain(&mut self) -> Result<Expr> {
         let mut base: Option<Box<Expr>> = None;
+        let mut links = 0;
         loop {
+            self.link(&mut links)?;
             let at = self.start();
             let name = self.dotted_name()?;
             let args = if self.is_op("(") { self.call_args()? } else { Args::default() };
