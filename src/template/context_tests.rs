@@ -37,7 +37,7 @@ fn with_unknown(yaml: &str) -> Context {
 fn problem<T: std::fmt::Debug>(result: Result<T, EvalError>) -> Problem {
     match result {
         Err(EvalError::Undefined(p) | EvalError::Failed(p)) => p,
-        other => panic!("expected a problem, got {other:?}"),
+        other => panic!("expected a problem, got {:.200}", format!("{other:?}")),
     }
 }
 

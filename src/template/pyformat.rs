@@ -78,6 +78,7 @@ pub fn percent(format: &str, argument: &Value) -> Result<String, Error> {
             i += 1;
             spec.precision = Some(number(&mut i)?.unwrap_or(0).max(0) as usize);
         }
+        spec.check()?;
         while matches!(chars.get(i), Some('h' | 'l' | 'L')) {
             i += 1;
         }
@@ -223,6 +224,14 @@ struct Spec {
 }
 
 impl Spec {
+    /// A width or precision that no one means is refused before it takes the memory.
+    fn check(&self) -> Result<(), Error> {
+        if self.width.max(self.precision.unwrap_or(0)) > 1_000_000 {
+            return Err(err("the width or precision is too large"));
+        }
+        Ok(())
+    }
+
     fn pad(&self, body: &str, default_align: char) -> String {
         let len = body.chars().count();
         if len >= self.width {
@@ -428,6 +437,7 @@ pub fn format_spec(value: &Value, spec_text: &str) -> Result<String, Error> {
         i += 1 + digits.len();
         spec.precision = digits.parse().ok();
     }
+    spec.check()?;
     let kind = chars.get(i).copied();
     if chars.len() > i + 1 {
         return Err(err(format!("`{spec_text}` is no format")));
