@@ -29,19 +29,24 @@ pub fn err(message: impl Into<String>) -> Error {
 }
 
 impl Call {
-    pub fn new(name: &'static str, args: &[Value]) -> Result<Self, Error> {
-        let mut positional = args.to_vec();
+    /// Arguments as minijinja's own functions get them: those by position, and those by name.
+    pub fn given(name: &'static str, positional: Vec<Value>, kwargs: &Kwargs) -> Result<Self, Error> {
         let mut named = IndexMap::new();
-        if positional.last().is_some_and(Value::is_kwargs) {
-            if let Some(last) = positional.pop() {
-                let kwargs = Kwargs::try_from(last)?;
-                for key in kwargs.args().map(str::to_owned).collect::<Vec<_>>() {
-                    let value = kwargs.peek::<Value>(&key)?;
-                    named.insert(key, value);
-                }
-            }
+        for key in kwargs.args() {
+            named.insert(key.to_owned(), kwargs.peek::<Value>(key)?);
         }
         Ok(Self { name, positional, named })
+    }
+
+    /// Arguments in one list, where the last one may hold those by name.
+    pub fn new(name: &'static str, args: &[Value]) -> Result<Self, Error> {
+        let mut positional = args.to_vec();
+        if positional.last().is_some_and(Value::is_kwargs) {
+            if let Some(last) = positional.pop() {
+                return Self::given(name, positional, &Kwargs::try_from(last)?);
+            }
+        }
+        Ok(Self { name, positional, named: IndexMap::new() })
     }
 
     /// Lays the arguments on parameters; the first `required` of them must be given. Any undefined argument is an error.
@@ -145,8 +150,8 @@ pub fn valid(value: &Value) -> Result<(), Error> {
 pub fn register_filters(env: &mut Environment<'static>, entries: &[Entry]) {
     for (name, function) in entries {
         let (name, function) = (*name, *function);
-        let callable = move |state: &mut State, args: Rest<Value>| -> Result<Value, Error> {
-            function(state, Call::new(name, &args)?)
+        let callable = move |state: &mut State, args: Rest<Value>, kwargs: Kwargs| -> Result<Value, Error> {
+            function(state, Call::given(name, args.to_vec(), &kwargs)?)
         };
         env.add_filter(name, callable);
     }
@@ -156,8 +161,8 @@ pub fn register_filters(env: &mut Environment<'static>, entries: &[Entry]) {
 pub fn register_tests(env: &mut Environment<'static>, entries: &[Entry]) {
     for (name, function) in entries {
         let (name, function) = (*name, *function);
-        let callable = move |state: &mut State, args: Rest<Value>| -> Result<bool, Error> {
-            Ok(truth(&function(state, Call::new(name, &args)?)?))
+        let callable = move |state: &mut State, args: Rest<Value>, kwargs: Kwargs| -> Result<bool, Error> {
+            Ok(truth(&function(state, Call::given(name, args.to_vec(), &kwargs)?)?))
         };
         env.add_test(name, callable);
     }

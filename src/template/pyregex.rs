@@ -504,8 +504,9 @@ impl<'p> Translator<'p> {
             self.out.push('^');
             self.at += 1;
         }
-        let mut first = true;
+        let (mut first, mut in_range) = (true, false);
         loop {
+            let was_range = std::mem::take(&mut in_range);
             let Some(c) = self.peek(0) else { return self.fail("unterminated character set") };
             self.at += 1;
             match c {
@@ -534,8 +535,9 @@ impl<'p> Translator<'p> {
                     }
                 }
                 // a dash makes a range only between two single characters
-                '-' if !first && self.peek(0).is_some_and(|n| n != ']') && !self.after_class_escape() => {
-                    self.out.push('-')
+                '-' if !first && !was_range && self.peek(0).is_some_and(|n| n != ']') && !self.after_class_escape() => {
+                    self.out.push('-');
+                    in_range = true;
                 }
                 c => self.push_char(c),
             }

@@ -84,5 +84,6 @@ fn type_debug(_: &mut State, call: Call) -> Result<Value, Error> {
 
 fn pprint(_: &mut State, mut call: Call) -> Result<Value, Error> {
     let value = call.subject()?;
-    Ok(Value::from(super::pretty::pformat(&value, 80)))
+    // the containers of Ansible's templates are no plain ones, so Python's pprint never breaks their lines
+    Ok(Value::from(crate::template::repr(&value)))
 }

@@ -165,12 +165,15 @@ fn items2dict(_: &mut State, call: Call) -> Result<Value, Error> {
     Ok(Value::from_object(out))
 }
 
+fn is_null(value: &Value) -> bool {
+    value.is_none() || matches!(value.as_str(), Some("None" | "null"))
+}
+
 /// A list without the lists inside it, `levels` deep (all of them if none).
 pub fn flattened(value: &Value, levels: Option<i64>, skip_nulls: bool) -> Result<Vec<Value>, Error> {
     let mut out = vec![];
     for item in items(value)? {
-        let null = item.is_none() || matches!(item.as_str(), Some("None" | "null"));
-        if skip_nulls && null {
+        if skip_nulls && is_null(&item) {
             continue;
         }
         if is_sequence(&item) && levels.is_none_or(|l| l >= 1) {

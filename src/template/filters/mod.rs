@@ -11,11 +11,11 @@ pub mod json;
 pub mod mappings;
 pub mod numbers;
 pub mod paths;
-mod pretty;
 pub mod random;
 mod regex;
 pub mod sets;
 pub mod text;
+mod urls;
 mod wrap;
 mod yaml;
 
@@ -39,6 +39,7 @@ const FAMILIES: &[&[Entry]] = &[
     regex::FILTERS,
     sets::FILTERS,
     text::FILTERS,
+    urls::FILTERS,
     yaml::FILTERS,
 ];
 

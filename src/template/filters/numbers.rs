@@ -204,10 +204,7 @@ fn limit(power: u32) -> f64 {
 fn human_readable(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, isbits, unit] = call.bind(["size", "isbits", "unit"], 1)?;
     let value = value.unwrap_or_default();
-    let size = match value.as_str() {
-        Some(s) => parse_float(s).ok_or_else(|| err(format!("`human_readable` can't read `{s}` as a size")))?,
-        None => number(&value, "human_readable")?,
-    };
+    let size = number(&value, "human_readable")?;
     let bits = flag(isbits.as_ref(), false);
     let unit = opt_string(unit.as_ref(), "unit")?.map(|u| u.to_uppercase());
     let mut found = (String::new(), 1.0);
@@ -275,7 +272,7 @@ fn expanded(letter: char, bits: bool) -> Vec<String> {
         _ => "KILO",
     };
     let base = if bits { "BIT" } else { "BYTE" };
-    vec![format!("{word}{base}"), format!("{word}{base}S")]
+    vec![format!("{word}{base}")]
 }
 
 fn human_to_bytes(_: &mut State, call: Call) -> Result<Value, Error> {

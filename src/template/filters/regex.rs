@@ -48,7 +48,7 @@ fn regex_replace(_: &mut State, call: Call) -> Result<Value, Error> {
 fn group_number(regex: &PyRegex, argument: &str) -> Result<usize, Error> {
     let number = if let Some(rest) = argument.strip_prefix("\\g") {
         let name = rest.strip_prefix('<').and_then(|r| r.strip_suffix('>')).unwrap_or_default();
-        name.parse().ok().or_else(|| regex.group_index(name))
+        regex.group_index(name)
     } else if let Some(rest) = argument.strip_prefix('\\') {
         rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
     } else {

@@ -51,8 +51,8 @@ pub const TESTS: &[Entry] = &[
     ("issuperset", |_, c| two(c, |a, b| subset(b, a))),
     ("any", |_, c| on(c, |v| Ok(items(v)?.iter().any(truth)))),
     ("all", |_, c| on(c, |v| Ok(items(v)?.iter().all(truth)))),
-    ("nan", |_, c| on(c, |v| nan(v))),
-    ("isnan", |_, c| on(c, |v| nan(v))),
+    ("nan", |_, c| on(c, |v| Ok(float(v).is_some_and(f64::is_nan)))),
+    ("isnan", |_, c| on(c, |v| Ok(float(v).is_some_and(f64::is_nan)))),
     ("truthy", |_, c| truthy(c).map(Value::from)),
     ("falsy", |_, c| truthy(c).map(|t| Value::from(!t))),
 ];
@@ -121,10 +121,6 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
 fn subset(a: &Value, b: &Value) -> Result<bool, Error> {
     let b = items(b)?;
     Ok(items(a)?.iter().all(|v| b.contains(v)))
-}
-
-fn nan(value: &Value) -> Result<bool, Error> {
-    float(value).map(f64::is_nan).ok_or_else(|| err(format!("`nan` tests numbers, not {}", type_name(value))))
 }
 
 fn truthy(call: Call) -> Result<bool, Error> {

@@ -17,8 +17,8 @@ pub const TESTS: &[Entry] = &[
     ("skip", |_, c| result(c, |r| field(r, "skipped"))),
     ("unreachable", |_, c| result(c, |r| field(r, "unreachable"))),
     ("reachable", |_, c| result(c, |r| Ok(!field(r, "unreachable")?))),
-    ("started", |_, c| result(c, |r| field(r, "started"))),
-    ("finished", |_, c| result(c, finished)),
+    ("started", |_, c| result(c, |r| stage(r, "started"))),
+    ("finished", |_, c| result(c, |r| stage(r, "finished"))),
     ("timedout", |_, c| result(c, timed_out)),
 ];
 
@@ -52,9 +52,9 @@ fn changed(result: &Value) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// A task that was never asynchronous has finished.
-fn finished(result: &Value) -> Result<bool, Error> {
-    Ok(match item(result, "finished")? {
+/// A task that was never asynchronous has started and finished.
+fn stage(result: &Value, name: &str) -> Result<bool, Error> {
+    Ok(match item(result, name)? {
         Some(value) => truth(&value),
         None => true,
     })

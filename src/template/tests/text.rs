@@ -10,7 +10,7 @@ pub const TESTS: &[Entry] = &[
     ("search", |_, c| regex(c, Kind::Search)),
     ("regex", |_, c| regex(c, Kind::Any)),
     ("uri", |_, c| uri(c, |_| true)),
-    ("url", |_, c| uri(c, |parts| !parts.host.is_empty())),
+    ("url", |_, c| uri(c, |parts| !parts.scheme.is_empty() && !parts.host.is_empty())),
     ("urn", urn),
     ("vault_encrypted", |_, c| {
         super::basic::on(c, |v| Ok(v.as_str().is_some_and(|s| s.starts_with("$ANSIBLE_VAULT"))))
@@ -81,8 +81,8 @@ fn uri(call: Call, more: fn(&Parts) -> bool) -> Result<Value, Error> {
         Some(schemes) => items(&schemes)?.iter().any(|s| text(s) == parts.scheme),
         None => true,
     };
-    let whole = !parts.scheme.is_empty() && s.len() > parts.scheme.len() + 1;
-    Ok(Value::from(whole && known && more(&parts)))
+    // any text can be read as a URI reference
+    Ok(Value::from(known && more(&parts)))
 }
 
 fn urn(_: &mut State, mut call: Call) -> Result<Value, Error> {
