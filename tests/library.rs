@@ -49,8 +49,9 @@ fn run(path: &Path) -> (usize, Vec<String>) {
     let map = document.as_map().expect("a mapping");
     let vars = map.get("vars").and_then(Node::as_map).map(|m| m.entries.clone()).unwrap_or_default();
     let scope = Scope::written("vars", vars.into_iter().map(|(k, v)| (k.as_str().unwrap_or_default().to_owned(), v)));
-    let golden: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(path.with_extension("json")).expect("golden file"))
-        .expect("golden JSON");
+    let golden: Vec<Json> =
+        serde_json::from_str(&std::fs::read_to_string(path.with_extension("json")).expect("golden file"))
+            .expect("golden JSON");
     let differs = map.get("differs").and_then(Node::as_map).map(|m| m.entries.clone()).unwrap_or_default();
     let env = [("KDEPLOY_GOLDEN".to_owned(), "golden".to_owned()), ("HOME".to_owned(), "/root".to_owned())];
     let engine = Engine::new(EngineOptions { env: Some(env.into()), ..EngineOptions::default() });

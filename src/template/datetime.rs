@@ -30,7 +30,8 @@ impl DateTime {
         format!("datetime.datetime({})", parts.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
     }
 
-    fn text(&self, separator: char) -> String {
+    /// Python's `isoformat` with a separator of choice.
+    pub fn text(&self, separator: char) -> String {
         let d = self.0;
         let mut out = format!(
             "{:04}-{:02}-{:02}{separator}{:02}:{:02}:{:02}",
@@ -149,6 +150,17 @@ pub fn subtract(left: &Value, right: &Value) -> Option<Result<Value, Error>> {
 /// `left + right`, if one of them is a moment or a span.
 pub fn add(left: &Value, right: &Value) -> Option<Result<Value, Error>> {
     combine(left, right, 1)
+}
+
+/// The order of two moments or two spans.
+pub fn order(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
+    let moment = |v: &Value| v.downcast_object_ref::<DateTime>().map(|d| d.0);
+    let span = |v: &Value| v.downcast_object_ref::<TimeDelta>().map(|d| d.0);
+    match (moment(left), moment(right), span(left), span(right)) {
+        (Some(a), Some(b), ..) => Some(a.cmp(&b)),
+        (.., Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => None,
+    }
 }
 
 fn combine(left: &Value, right: &Value, sign: i64) -> Option<Result<Value, Error>> {

@@ -17,7 +17,8 @@ pub fn render(context: &Context, request: &TemplateRequest) -> Result<String, Ev
     let mut options = LexOptions {
         trim_blocks: request.trim_blocks,
         lstrip_blocks: request.lstrip_blocks,
-        keep_trailing_newline: true,
+        // Ansible lets Jinja drop the last newline and puts back as many as the file ends with
+        keep_trailing_newline: false,
         escapes: true,
         ..LexOptions::default()
     };
@@ -68,6 +69,9 @@ pub fn render(context: &Context, request: &TemplateRequest) -> Result<String, Ev
         Err(EvalError::Unknown(u)) => return Err(EvalError::Unknown(u)),
         other => other?,
     };
+    let trailing = |s: &str| s.len() - s.trim_end_matches('\n').len();
+    let missing = trailing(&request.text[base..]).saturating_sub(trailing(&text));
+    let text = text + &"\n".repeat(missing);
     Ok(if newline == "\n" { text } else { text.replace('\n', &newline) })
 }
 

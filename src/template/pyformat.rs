@@ -380,6 +380,9 @@ fn one_field(
             let end = inner.find(['.', '[']).unwrap_or(inner.len());
             (Value::from(&inner[..end]), &inner[end..])
         };
+        if rest.starts_with('.') && value.kind() != ValueKind::Plain {
+            return Err(err(format!("{} has no attribute `{}`", type_name(&value), text(&key))));
+        }
         value =
             get(&value, &key)?.ok_or_else(|| err(format!("the format needs `{}`, which is not there", text(&key))))?;
         rest = tail;

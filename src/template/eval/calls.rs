@@ -250,7 +250,9 @@ impl Interp<'_> {
             *last = Some(given.positional);
             return Ok(Value::from(!same));
         }
-        if let Some(time) = object.downcast_object_ref::<Time>() {
+        if let Some(time) = object.downcast_object_ref::<Time>()
+            && matches!(name, "strftime" | "isoformat" | "timestamp")
+        {
             return time_method(time, name, &given);
         }
         if object.kind() == ValueKind::Map {
@@ -390,6 +392,11 @@ impl Interp<'_> {
                 let evaluated = self.args(args)?;
                 return default_filter(value, &evaluated);
             }
+            "ternary" => {
+                let evaluated = self.args(args)?;
+                let value = self.known(value)?;
+                return ternary_filter(&value, &evaluated);
+            }
             "mandatory" => {
                 let evaluated = self.known_args(args)?;
                 if let Some(undefined) = Undefined::of(&value) {
@@ -455,6 +462,19 @@ impl Interp<'_> {
             .map(Value::from)
             .map_err(|e| self.explain(EvalError::from(e)))
     }
+}
+
+/// What is not chosen may be undefined, as in Ansible.
+fn ternary_filter(value: &Value, given: &Evaluated) -> Result<Value> {
+    let (Some(yes), Some(no)) = (given.get(0, "true_val"), given.get(1, "false_val")) else {
+        return Err(failed("`ternary` needs two values to choose from"));
+    };
+    Ok(match given.get(2, "none_val").filter(|n| !n.is_none()) {
+        Some(none) if value.is_none() => none,
+        _ if crate::template::truth(value) => yes,
+        _ => no,
+    }
+    .clone())
 }
 
 fn default_filter(value: Value, given: &Evaluated) -> Result<Value> {

@@ -154,7 +154,10 @@ fn forced(value: &Value, depth: usize) -> Result<Option<Value>> {
         if Unknown::of(value).is_none() {
             storable(value)?;
         }
-        return Ok(value.downcast_object_ref::<super::objects::Time>().map(|t| Value::from(t.text(' '))));
+        let span = || {
+            value.downcast_object_ref::<crate::template::datetime::TimeDelta>().map(|_| Value::from(value.to_string()))
+        };
+        return Ok(value.downcast_object_ref::<super::objects::Time>().map(|t| Value::from(t.text(' '))).or_else(span));
     }
     check_one(value)?;
     if !is_transparent(value) {

@@ -393,7 +393,12 @@ pub(super) fn is_method(value: &Value, name: &str) -> bool {
             (value.downcast_object_ref::<LoopValue>().is_some() && matches!(name, "cycle" | "changed"))
                 || (value.downcast_object_ref::<Cycler>().is_some() && matches!(name, "next" | "reset"))
                 || (value.downcast_object_ref::<super::objects::Time>().is_some()
-                    && matches!(name, "strftime" | "isoformat" | "timestamp" | "date" | "time"))
+                    && matches!(
+                        name,
+                        "strftime" | "isoformat" | "timestamp" | "date" | "time" | "weekday" | "isoweekday"
+                    ))
+                || (value.downcast_object_ref::<crate::template::datetime::TimeDelta>().is_some()
+                    && name == "total_seconds")
         }
         _ => false,
     }

@@ -365,51 +365,5 @@ impl Object for RangeValue {
     }
 }
 
-/// What `now()` gives: attributes of a time, `strftime` and `isoformat` as methods.
-#[derive(Debug, Clone)]
-pub struct Time(pub jiff::civil::DateTime);
-
-impl Object for Time {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let t = &self.0;
-        Some(match key.as_str()? {
-            "year" => Value::from(t.year()),
-            "month" => Value::from(t.month()),
-            "day" => Value::from(t.day()),
-            "hour" => Value::from(t.hour()),
-            "minute" => Value::from(t.minute()),
-            "second" => Value::from(t.second()),
-            "microsecond" => Value::from(t.subsec_nanosecond() / 1000),
-            _ => return None,
-        })
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text(' '))
-    }
-}
-
-impl Time {
-    /// Python's `isoformat` with a separator of choice.
-    pub fn text(&self, separator: char) -> String {
-        let t = &self.0;
-        let micros = t.subsec_nanosecond() / 1000;
-        let mut text = format!(
-            "{:04}-{:02}-{:02}{separator}{:02}:{:02}:{:02}",
-            t.year(),
-            t.month(),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second()
-        );
-        if micros > 0 {
-            text.push_str(&format!(".{micros:06}"));
-        }
-        text
-    }
-}
+/// What `now()` gives.
+pub use crate::template::datetime::DateTime as Time;

@@ -81,6 +81,14 @@ pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value> {
     if let (Some(a), Some(b)) = (Num::of(left), Num::of(right)) {
         return numbers(op, a, b);
     }
+    let moments = match op {
+        BinaryOp::Add => crate::template::datetime::add(left, right),
+        BinaryOp::Sub => crate::template::datetime::subtract(left, right),
+        _ => None,
+    };
+    if let Some(result) = moments {
+        return result.map_err(|e| e.detail().map_or_else(|| e.to_string(), str::to_owned));
+    }
     match op {
         BinaryOp::Add => {
             if let (Some(a), Some(b)) = (left.as_str(), right.as_str()) {
@@ -242,7 +250,7 @@ pub fn order(left: &Value, right: &Value) -> Option<Ordering> {
         }
         return Some(a.len().cmp(&b.len()));
     }
-    None
+    crate::template::datetime::order(left, right)
 }
 
 pub fn compare(op: CompareOp, left: &Value, right: &Value) -> Result<bool> {

@@ -57,7 +57,7 @@ fn hash(_: &mut State, call: Call) -> Result<Value, Error> {
 fn password_hash(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, kind, salt, salt_size, rounds, ident] =
         call.bind(["password", "hashtype", "salt", "salt_size", "rounds", "ident"], 1)?;
-    let password = text(&value.unwrap_or_default());
+    let password = string(&value.unwrap_or_default(), "password")?;
     let kind = opt_string(kind.as_ref(), "hashtype")?.unwrap_or_else(|| "sha512".into());
     let salt = salt.filter(|s| !s.is_none()).map(|s| text(&s));
     let salt_size = opt_integer(salt_size.as_ref(), "salt_size")?;

@@ -62,27 +62,18 @@ fn write(out: &mut String, value: &Value, layout: &Layout, depth: usize) -> Resu
             let mut entries = vec![];
             for (key, value) in pairs(value)? {
                 match key_text(&key) {
-                    Some(text) => entries.push((key, text, value)),
+                    Some(text) => entries.push((text, value)),
                     None if layout.skip_keys => {}
                     None => return Err(err(format!("{} can't be a key in JSON", type_name(&key)))),
                 }
             }
             if layout.sort_keys {
-                let mut failure = None;
-                entries.sort_by(|(a, ..), (b, ..)| {
-                    super::choose::compare(a, b).unwrap_or_else(|e| {
-                        failure = Some(e);
-                        std::cmp::Ordering::Equal
-                    })
-                });
-                if let Some(e) = failure {
-                    return Err(e);
-                }
+                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
             }
             container(out, layout, depth, '{', '}', entries.len(), |out, i| {
-                write_text(out, &entries[i].1, layout.ensure_ascii);
+                write_text(out, &entries[i].0, layout.ensure_ascii);
                 out.push_str(&layout.key_separator);
-                write(out, &entries[i].2, layout, depth + 1)
+                write(out, &entries[i].1, layout, depth + 1)
             })?;
         }
         ValueKind::Undefined => return Err(crate::template::call::undefined("a part of the value is undefined")),
@@ -168,12 +159,8 @@ fn write_text(out: &mut String, s: &str, ascii: bool) {
             '\x0c' => out.push_str("\\f"),
             c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
             c if ascii && (c as u32) >= 0x7f => {
-                if c == '\x7f' {
-                    out.push(c);
-                } else {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        out.push_str(&format!("\\u{unit:04x}"));
-                    }
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
                 }
             }
             c => out.push(c),

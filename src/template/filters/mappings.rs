@@ -104,6 +104,7 @@ fn combine(_: &mut State, mut call: Call) -> Result<Value, Error> {
     for value in &call.positional {
         if is_sequence(value) { mappings.extend(items(value)?) } else { mappings.push(value.clone()) }
     }
+    mappings.retain(|value| !is_null(value));
     let mut result: Option<Value> = None;
     for value in mappings.iter().rev() {
         crate::template::args::defined(value, "value")?;

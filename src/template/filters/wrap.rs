@@ -22,7 +22,8 @@ pub fn wrap(line: &str, width: usize, break_long_words: bool, break_on_hyphens: 
             current.extend(chunks.pop());
         }
         if let Some(chunk) = chunks.last_mut().filter(|c| count(c) > width) {
-            let space = width.saturating_sub(len).max(1);
+            // nothing fits beside what stands there: an empty piece ends this line, as in Python
+            let space = width.saturating_sub(len);
             if break_long_words {
                 let mut end = space;
                 if break_on_hyphens {

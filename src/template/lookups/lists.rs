@@ -105,5 +105,25 @@ pub fn subelements(_: &Context, terms: &[Value], _: &IndexMap<String, Value>) ->
             kept.push(element);
         }
     }
-    mappings::sub_elements(&args::list(kept), &path, skip_missing)
+    let rows = mappings::sub_elements(&args::list(kept), &path, skip_missing)?;
+    // unlike the filter, the lookup gives the items without the list
+    rows.iter()
+        .map(|row| {
+            let row = args::items(row)?;
+            Ok(tuple([without(&row[0], &path)?, row[1].clone()]))
+        })
+        .collect()
+}
+
+fn without(value: &Value, path: &[String]) -> Result<Value, Error> {
+    let [key, rest @ ..] = path else { return Ok(value.clone()) };
+    let mut out = vec![];
+    for (name, item) in pairs(value)? {
+        if name.as_str() != Some(key) {
+            out.push((name, item));
+        } else if !rest.is_empty() {
+            out.push((name, without(&item, rest)?));
+        }
+    }
+    Ok(map(out))
 }
