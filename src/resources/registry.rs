@@ -17,10 +17,12 @@ static TYPES: &[&ResourceType] = &[
     &super::apt_repository::TYPE,
     &super::assert::TYPE,
     &super::async_status::TYPE,
+    &super::authorized_key::TYPE,
     // b
     // c
     &super::command::TYPE,
     &super::copy::TYPE,
+    &super::cron::TYPE,
     // d
     &super::apt_repository::DEB822,
     &super::dpkg::DEBCONF,
@@ -38,14 +40,18 @@ static TYPES: &[&ResourceType] = &[
     &super::group::TYPE,
     &super::add_host::GROUP_BY,
     // h
+    &super::hostname::TYPE,
     // i
     &super::include_vars::TYPE,
     // k
     &super::modprobe::BLACKLIST,
+    &super::authorized_key::KNOWN_HOSTS,
     // l
     &super::lineinfile::TYPE,
+    &super::hostname::LOCALE_GEN,
     // m
     &super::modprobe::TYPE,
+    &super::mount::TYPE,
     // p
     &super::package::TYPE,
     &super::dpkg::FACTS,
@@ -66,6 +72,7 @@ static TYPES: &[&ResourceType] = &[
     &super::systemd::TYPE,
     // t
     &super::template::TYPE,
+    &super::hostname::TIMEZONE,
     // u
     &super::unarchive::TYPE,
     &super::user::TYPE,

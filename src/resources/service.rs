@@ -186,7 +186,8 @@ impl Service {
     }
 }
 
-fn link_to(target: &str) -> Stat {
+/// The stat of a link root made.
+pub(super) fn link_to(target: &str) -> Stat {
     Stat {
         kind: FileKind::Link,
         mode: 0o777,

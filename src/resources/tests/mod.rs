@@ -2,6 +2,7 @@
 
 mod accounts;
 mod kernel;
+mod node;
 mod packages;
 mod running;
 mod units;

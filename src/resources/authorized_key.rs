@@ -1,0 +1,370 @@
+//! `authorized_key` and `known_hosts`: SSH keys of users and hosts.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use minijinja::Value;
+
+use super::edits::{self, Own};
+use super::kit::{self, Task};
+use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::node::Download;
+use crate::problem::Problem;
+use crate::world::{Query, Stop, View};
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "authorized_key",
+    qualified: &["ansible.posix.authorized_key"],
+    doc: include_str!("doc/authorized_key.md"),
+    args: &[
+        ArgSpec::new("user", Kind::Str, "Whose file").required(),
+        ArgSpec::new("key", Kind::Str, "Keys, one a line, or the URL of such a text").required(),
+        ArgSpec::new("path", Kind::Path, "The file, instead of ~/.ssh/authorized_keys"),
+        ArgSpec::new("manage_dir", Kind::Bool, "Make and protect the directory").default("true"),
+        ArgSpec::new("state", Kind::Str, "Whether they are there").default("present").choices(&["absent", "present"]),
+        ArgSpec::new("key_options", Kind::Str, "Options put before the keys"),
+        ArgSpec::new("exclusive", Kind::Bool, "Remove all other keys").default("false"),
+        ArgSpec::new("comment", Kind::Str, "Comment instead of the keys' own"),
+        ArgSpec::new("follow", Kind::Bool, "Follow a symbolic link").default("false"),
+        ArgSpec::new("validate_certs", Kind::Bool, "Check the URL's certificate").default("true"),
+    ],
+    free_form: None,
+    build,
+};
+
+/// `known_hosts`.
+pub static KNOWN_HOSTS: ResourceType = ResourceType {
+    name: "known_hosts",
+    qualified: &["ansible.builtin.known_hosts"],
+    doc: include_str!("doc/known_hosts.md"),
+    args: &[
+        ArgSpec::new("name", Kind::Str, "The host").aliases(&["host"]).required(),
+        ArgSpec::new("key", Kind::Str, "Its key: `host type key`"),
+        ArgSpec::new("path", Kind::Path, "The file").default("~/.ssh/known_hosts"),
+        ArgSpec::new("hash_host", Kind::Bool, "Write a digest instead of the name").default("false"),
+        ArgSpec::new("state", Kind::Str, "Whether it is there").default("present").choices(&["absent", "present"]),
+    ],
+    free_form: None,
+    build: build_known_hosts,
+};
+
+const KINDS: &[&str] = &[
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ssh-dss",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// One line of an authorized_keys file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    options: String,
+    kind: String,
+    key: String,
+    comment: String,
+}
+
+impl Entry {
+    fn parse(line: &str) -> Option<Self> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return None;
+        }
+        // Options may hold blanks within quotes; the key's type ends them.
+        let (mut quoted, mut word) = (false, 0);
+        for (i, c) in line.char_indices().chain([(line.len(), ' ')]) {
+            match c {
+                '"' => quoted = !quoted,
+                ' ' | '\t' if !quoted => {
+                    if KINDS.contains(&&line[word..i]) {
+                        let mut rest = line[i..].trim().splitn(2, [' ', '\t']);
+                        return Some(Self {
+                            options: line[..word].trim().to_owned(),
+                            kind: line[word..i].to_owned(),
+                            key: rest.next().unwrap_or_default().to_owned(),
+                            comment: rest.next().unwrap_or_default().trim().to_owned(),
+                        });
+                    }
+                    word = i + 1;
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn line(&self) -> String {
+        [&self.options, &self.kind, &self.key, &self.comment]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+struct Keys {
+    user: String,
+    written: String,
+    entries: Vec<Entry>,
+    path: Option<String>,
+    manage_dir: bool,
+    present: bool,
+    options: Option<String>,
+    exclusive: bool,
+    comment: Option<String>,
+    task: Task,
+}
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let written = args.need("key")?;
+    let text = if written.starts_with("http://") || written.starts_with("https://") {
+        let download = Download {
+            url: written.clone(),
+            checksum: None,
+            headers: vec![],
+            username: None,
+            password: None,
+            timeout: 30,
+            validate_certs: args.flag("validate_certs")?,
+            force: false,
+        };
+        kit::text(&(setting.fetch)(&download)?)
+    } else {
+        written.clone()
+    };
+    let mut entries = vec![];
+    for line in text.lines().filter(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')) {
+        match Entry::parse(line) {
+            Some(entry) => entries.push(entry),
+            None => {
+                return Err(Problem::new("invalid-argument", "a line of `key` is no SSH key")
+                    .at(args.span("key"))
+                    .help(format!("write `TYPE KEY [COMMENT]`; the types are {}", KINDS.join(", ")))
+                    .into());
+            }
+        }
+    }
+    let task = Task::of(setting);
+    Ok(Arc::new(Keys {
+        user: args.need("user")?,
+        written,
+        entries,
+        path: args.str("path")?.map(|p| task.path(&p)),
+        manage_dir: args.flag("manage_dir")?,
+        present: args.need("state")? == "present",
+        options: args.str("key_options")?,
+        exclusive: args.flag("exclusive")?,
+        comment: args.str("comment")?,
+        task,
+    }))
+}
+
+impl Resource for Keys {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        world.want([Query::Account { name: self.user.clone() }]);
+        let Some(account) = world.account(&self.user)? else {
+            return Ok(kit::failed(format!("Failed to lookup user {}: no such user", self.user)));
+        };
+        let dir = format!("{}/.ssh", account.home.trim_end_matches('/'));
+        let file = self.path.clone().unwrap_or_else(|| format!("{dir}/authorized_keys"));
+        let old = edits::read(world, &file)?;
+        let text = old.clone().unwrap_or_default();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let same =
+            |line: &str, entry: &Entry| Entry::parse(line).is_some_and(|e| e.kind == entry.kind && e.key == entry.key);
+        let wanted: Vec<Entry> = self
+            .entries
+            .iter()
+            .map(|e| Entry {
+                options: self.options.clone().unwrap_or_else(|| e.options.clone()),
+                comment: self.comment.clone().unwrap_or_else(|| e.comment.clone()),
+                ..e.clone()
+            })
+            .collect();
+        for entry in &wanted {
+            let at = lines.iter().position(|l| same(l, entry));
+            match (self.present, at) {
+                (true, Some(i)) => {
+                    let now = Entry::parse(&lines[i]);
+                    // Without options given, those that are there stay.
+                    let mut entry = entry.clone();
+                    if let (Some(now), None) = (&now, &self.options) {
+                        if entry.options.is_empty() {
+                            entry.options.clone_from(&now.options);
+                        }
+                    }
+                    if now.as_ref() != Some(&entry) {
+                        lines[i] = entry.line();
+                    }
+                }
+                (true, None) => lines.push(entry.line()),
+                (false, _) => lines.retain(|l| !same(l, entry)),
+            }
+        }
+        if self.exclusive && self.present {
+            lines.retain(|l| Entry::parse(l).is_none_or(|e| wanted.iter().any(|w| w.kind == e.kind && w.key == e.key)));
+        }
+        let result = TaskResult::unchanged()
+            .with("user", self.user.as_str())
+            .with("key", self.written.as_str())
+            .with("keyfile", file.as_str())
+            .with("path", self.path.as_deref().map_or(Value::from(()), Value::from))
+            .with("state", if self.present { "present" } else { "absent" })
+            .with("exclusive", self.exclusive)
+            .with("manage_dir", self.manage_dir)
+            .with("key_options", self.options.as_deref().map_or(Value::from(()), Value::from))
+            .with("comment", self.comment.as_deref().map_or(Value::from(()), Value::from))
+            .with("follow", false)
+            .with("unique", false)
+            .with("validate_certs", true);
+        if lines.iter().map(String::as_str).eq(text.lines()) {
+            return Ok(Verdict::Unchanged(result));
+        }
+        let own = Own {
+            mode: 0o600,
+            user: Some(account.uid.to_string())
+                .filter(|_| account.uid != super::group::UNASSIGNED)
+                .or(Some(self.user.clone())),
+            group: Some(account.gid.to_string())
+                .filter(|_| account.gid != super::group::UNASSIGNED)
+                .or((!account.group.is_empty()).then(|| account.group.clone())),
+        };
+        let mut edit = edits::write(world, &self.task, &file, &own, Some(&edits::joined(&lines)))?;
+        if self.manage_dir && self.path.is_none() && old.is_none() {
+            // The directory is the user's and only theirs.
+            let group = own.group.clone().unwrap_or_default();
+            let script = "chown -- \"$2:$3\" \"$1\" && chmod -- 700 \"$1\"";
+            edit.actions.push(self.task.script(script, [dir.as_str(), &self.user, &group]));
+        }
+        Ok(edit.verdict(result))
+    }
+}
+
+struct KnownHost {
+    name: String,
+    /// Type and key.
+    key: Option<(String, String)>,
+    written: Option<String>,
+    path: String,
+    hash: bool,
+    present: bool,
+    task: Task,
+}
+
+fn build_known_hosts(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let task = Task::of(setting);
+    let written = args.str("key")?;
+    let present = args.need("state")? == "present";
+    let key = match &written {
+        None if present => {
+            return Err(Problem::new("missing-argument", "no key specified when adding a host")
+                .at(args.task_span())
+                .into());
+        }
+        None => None,
+        Some(line) => {
+            let words: Vec<&str> = line.split_whitespace().filter(|w| !w.starts_with('@')).collect();
+            match words.as_slice() {
+                [_, kind, key, ..] if STANDARD.decode(key).is_ok() => Some(((*kind).to_owned(), (*key).to_owned())),
+                _ => {
+                    return Err(Problem::new("invalid-argument", "`key` of `known_hosts` is no line of known_hosts")
+                        .at(args.span("key"))
+                        .help("write `HOST TYPE KEY`, as ssh-keyscan prints it")
+                        .into());
+                }
+            }
+        }
+    };
+    Ok(Arc::new(KnownHost {
+        name: args.need("name")?.to_lowercase(),
+        key,
+        written,
+        path: task.path(&args.need("path")?),
+        hash: args.flag("hash_host")?,
+        present,
+        task,
+    }))
+}
+
+/// HMAC-SHA1 of a host name, as hashed known_hosts entries use it.
+fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    use sha1::{Digest, Sha1};
+    let mut block = [0u8; 64];
+    block[..key.len().min(64)].copy_from_slice(&key[..key.len().min(64)]);
+    let pad = |byte: u8| block.map(|b| b ^ byte);
+    let inner = Sha1::new().chain_update(pad(0x36)).chain_update(text).finalize();
+    Sha1::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
+}
+
+fn is_host(pattern: &str, name: &str) -> bool {
+    if let Some(rest) = pattern.strip_prefix("|1|") {
+        let Some((salt, digest)) = rest.split_once('|') else { return false };
+        let (Ok(salt), Ok(digest)) = (STANDARD.decode(salt), STANDARD.decode(digest)) else { return false };
+        return hmac(&salt, name.as_bytes()) == digest;
+    }
+    pattern.split(',').any(|p| p.eq_ignore_ascii_case(name))
+}
+
+impl KnownHost {
+    fn line(&self) -> String {
+        let (kind, key) = self.key.clone().unwrap_or_default();
+        let host = if self.hash {
+            // The salt only hides the name: one made of what is hashed gives every run the same line.
+            use sha1::Digest;
+            let salt = sha1::Sha1::digest(format!("{} {kind} {key}", self.name).as_bytes());
+            format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hmac(&salt, self.name.as_bytes())))
+        } else {
+            self.name.clone()
+        };
+        format!("{host} {kind} {key}")
+    }
+}
+
+impl Resource for KnownHost {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let old = edits::read(world, &self.path)?;
+        let text = old.clone().unwrap_or_default();
+        let mut lines: Vec<String> = vec![];
+        let mut found = false;
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let ours = !line.starts_with(['#', '@']) && words.len() >= 3 && is_host(words[0], &self.name);
+            if !ours {
+                lines.push(line.to_owned());
+                continue;
+            }
+            match &self.key {
+                None => {}
+                Some((kind, _)) if words[1] != kind => lines.push(line.to_owned()),
+                Some((_, key))
+                    if self.present && words[2] == key && words[0].starts_with("|1|") == self.hash && !found =>
+                {
+                    found = true;
+                    lines.push(line.to_owned());
+                }
+                Some((_, key)) if !self.present && words[2] != key => lines.push(line.to_owned()),
+                Some(_) => {}
+            }
+        }
+        if self.present && !found {
+            lines.push(self.line());
+        }
+        let result = TaskResult::unchanged()
+            .with("name", self.name.as_str())
+            .with("key", self.written.as_deref().map_or(Value::from(()), Value::from))
+            .with("path", self.path.as_str())
+            .with("hash_host", self.hash)
+            .with("state", if self.present { "present" } else { "absent" });
+        if lines.iter().map(String::as_str).eq(text.lines()) {
+            return Ok(Verdict::Unchanged(result));
+        }
+        Ok(edits::write(world, &self.task, &self.path, &Own::mode(0o644), Some(&edits::joined(&lines)))?
+            .verdict(result))
+    }
+}
