@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::problem::Problem;
 use crate::source::{SourceFile, Span, display_path};
 use crate::vars::Scope;
+use crate::vars::vault::VaultSecrets;
 use crate::yaml::{self, Node};
 
 const EXTENSIONS: [&str; 3] = ["yml", "yaml", "json"];
@@ -18,6 +19,21 @@ const EXTENSIONS: [&str; 3] = ["yml", "yaml", "json"];
 /// Turns a vaulted file's text into what it holds.
 #[derive(Clone)]
 pub struct Decrypt(pub Arc<dyn Fn(&Arc<SourceFile>) -> Result<String, Problem> + Send + Sync>);
+
+impl Decrypt {
+    /// With the vault passwords of a run; `opened` hears every text that was opened (to keep it out of all output).
+    pub fn with(secrets: &Arc<VaultSecrets>, opened: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let secrets = secrets.clone();
+        Self(Arc::new(move |file| {
+            let place = Span::of_file(file);
+            let plain = secrets.decrypt(&file.text).map_err(|e| e.into_problem().or_at(&place))?;
+            let text = String::from_utf8(plain)
+                .map_err(|_| Problem::new("not-utf8", "the decrypted file is not UTF-8 text").at(&place))?;
+            opened(&text);
+            Ok(text)
+        }))
+    }
+}
 
 impl fmt::Debug for Decrypt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,7 @@ mod pattern;
 mod ranges;
 mod scopes;
 mod script;
+mod show;
 mod tree;
 mod words;
 
@@ -21,6 +22,9 @@ pub use ini::literal_value;
 pub use load::LoadOptions;
 pub use model::{Group, Host, Inventory, VarOrigin};
 pub use pattern::{Order, Selection, split_pattern};
+pub use show::{ShowOptions, pretty};
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,8 @@ pub(super) fn read(inventory: &mut Inventory, path: &Path) -> Result<(), Failure
     match hostvars {
         Some(vars) => {
             if let Some(vars) = vars.as_object() {
-                for (name, vars) in vars {
+                // A host that only `_meta` names is none.
+                for (name, vars) in vars.iter().filter(|(name, _)| names.contains(name)) {
                     host_vars(inventory, name, vars, path, &place);
                 }
             }
