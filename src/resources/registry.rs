@@ -10,6 +10,7 @@ use super::ResourceType;
 /// One line per type.
 static TYPES: &[&ResourceType] = &[
     // a
+    &super::assemble::TYPE,
     &super::add_host::TYPE,
     &super::package::APK,
     &super::apt::TYPE,
@@ -19,6 +20,7 @@ static TYPES: &[&ResourceType] = &[
     &super::async_status::TYPE,
     &super::authorized_key::TYPE,
     // b
+    &super::blockinfile::TYPE,
     // c
     &super::command::TYPE,
     &super::copy::TYPE,
@@ -59,8 +61,10 @@ static TYPES: &[&ResourceType] = &[
     &super::pause::TYPE,
     &super::ping::TYPE,
     // r
+    &super::replace::TYPE,
     &super::raw::TYPE,
     // s
+    &super::slurp::TYPE,
     &super::service::TYPE,
     &super::service::FACTS,
     &super::set_fact::TYPE,
@@ -71,6 +75,7 @@ static TYPES: &[&ResourceType] = &[
     &super::sysctl::TYPE,
     &super::systemd::TYPE,
     // t
+    &super::tempfile::TYPE,
     &super::template::TYPE,
     &super::hostname::TIMEZONE,
     // u

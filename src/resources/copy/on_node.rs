@@ -47,6 +47,7 @@ impl Resource for OnNode {
         view.want([
             Query::Stat { path: src.clone(), follow: true },
             Query::Digest { path: src.clone(), algorithm: Algorithm::Sha1 },
+            Query::Digest { path: src.clone(), algorithm: Algorithm::Md5 },
             Query::Stat { path: dest.clone(), follow: false },
             Query::Stat { path: dest.clone(), follow: true },
             Query::Digest { path: dest.clone(), algorithm: Algorithm::Sha1 },
@@ -94,9 +95,10 @@ impl OnNode {
             }
         }
         let one = self.one(view, (src, source, sha1.as_deref()), (&path, old.as_ref()), &attributes)?;
-        let md5 = match view.knows(&Query::Digest { path: src.to_owned(), algorithm: Algorithm::Md5 }) {
-            true => view.digest(src, Algorithm::Md5)?,
-            false => None,
+        let md5 = match view.digest(src, Algorithm::Md5) {
+            Ok(md5) => md5,
+            Err(Stop::Needs) => return Err(Stop::Needs),
+            Err(_) => None,
         };
         let mut result = attributes::describe(result, &one.stat)
             .with("checksum", sha1.map_or(Value::from(()), Value::from))
@@ -304,8 +306,17 @@ impl OnNode {
             actions.extend(fix.actions);
             stat = fix.stat;
         }
+        // As Ansible returns it: with the written final slash where nothing had to be made.
+        let shown = if self.src.ends_with('/') && old_root.is_some() { self.dest.clone() } else { root.clone() };
         let result = TaskResult::unchanged()
-            .with("dest", root.as_str())
+            .with(
+                "dest",
+                if self.src.ends_with('/') && old_root.is_some() {
+                    format!("{}/", shown.trim_end_matches('/'))
+                } else {
+                    shown
+                },
+            )
             .with("src", self.src.as_str())
             .with("checksum", ())
             .with("md5sum", ());
