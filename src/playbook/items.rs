@@ -66,7 +66,7 @@ impl Session<'_> {
         };
         let mut items = vec![];
         for entry in entries {
-            if entry.is_null() {
+            if entry.is_null() && !around.in_block {
                 self.warn(Problem::new("empty-task", "an empty task is ignored").at(&entry.span));
                 continue;
             }
@@ -85,9 +85,10 @@ impl Session<'_> {
     }
 
     fn block(&mut self, node: &Node, map: &Mapping, around: &Around) -> Option<Item> {
-        if around.is_handlers() {
+        // A block at the top of a list of handlers lends its keywords to the handlers in it; deeper ones are refused.
+        if around.is_handlers() && around.in_block {
             self.problem(
-                Problem::new("misplaced", "a block cannot be a handler")
+                Problem::new("misplaced", "a block within a block cannot hold handlers")
                     .at(&node.span)
                     .help("make each of its tasks a handler, with one `listen` topic for all"),
             );
@@ -104,6 +105,7 @@ impl Session<'_> {
         self.module_defaults(&keywords, around);
         let mut inner = around.with_vars("block vars", &keywords.vars);
         inner.has_defaults |= !keywords.module_defaults.is_empty();
+        inner.in_block = true;
         let mut sections = [vec![], vec![], vec![]];
         for (section, name) in sections.iter_mut().zip(["block", "rescue", "always"]) {
             let Some((key, value)) = map.entry(name) else { continue };
@@ -120,7 +122,14 @@ impl Session<'_> {
                 );
             }
         }
-        let [block, rescue, always] = sections;
+        let [block, mut rescue, mut always] = sections;
+        if around.is_handlers() && !(rescue.is_empty() && always.is_empty()) {
+            self.warn(
+                Problem::new("never-runs", "`rescue` and `always` of a block of handlers never run").at(&node.span),
+            );
+            rescue.clear();
+            always.clear();
+        }
         Some(Item::Block(Arc::new(Block {
             keywords,
             block,
@@ -254,6 +263,7 @@ impl Session<'_> {
             self.problem(problem);
             return None;
         };
+        inner.in_block = false;
         let items =
             self.open_file(&path, Some(&file.span), |session, node| session.file_items(&node, &path, &inner))?;
         let mut keywords = std::mem::take(&mut task.keywords);

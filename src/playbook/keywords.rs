@@ -143,7 +143,6 @@ const ON_INCLUDE: &[&str] = &[
     "timeout",
     "vars",
     "when",
-    "delegate_to",
 ];
 
 /// The keyword's shape, if the object has it.
@@ -256,10 +255,17 @@ pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
         Some(Problem::new("wrong-type", format!("`{key}` must be {wanted}, not {}", shown(value))).at(&value.span))
     };
     if value.is_null() {
-        // `tags:` with nothing after it is refused by Ansible; every other empty keyword is as if it were not there.
-        return if key == "tags" { wrong("text or a list of texts") } else { None };
+        // These are refused when empty; every other empty keyword is as if it were not there.
+        return match key {
+            "tags" => wrong("text or a list of texts"),
+            "loop_control" => wrong("a mapping"),
+            _ => None,
+        };
     }
-    if value.as_str().is_some() && value.has_template() || matches!(value.value, Yaml::Vault(_)) {
+    // `vars` and `loop_control` hold templates, they cannot be one.
+    if shape != Shape::Map
+        && (value.as_str().is_some() && value.has_template() || matches!(value.value, Yaml::Vault(_)))
+    {
         return None;
     }
     match shape {
@@ -289,7 +295,13 @@ pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
             }
         }
         Shape::Map if value.as_map().is_none() => wrong("a mapping"),
+        Shape::Texts if key == "hosts" && value.as_seq().is_none() && value.as_str().is_none() => {
+            wrong("a pattern or a list of patterns")
+        }
         Shape::Texts => match value.as_seq() {
+            Some(items) if key == "hosts" => items.iter().find(|i| i.as_str().is_none()).map(|i| {
+                Problem::new("wrong-type", format!("a pattern of `hosts` must be text, not {}", shown(i))).at(&i.span)
+            }),
             Some(items) => {
                 items.iter().find(|i| i.as_seq().is_some() || i.as_map().is_some() || i.is_null()).map(|i| {
                     Problem::new("wrong-type", format!("`{key}` must be a list of texts, not of {}", shown(i)))
@@ -339,7 +351,8 @@ fn tags(value: &Node, problems: &mut Vec<Problem>) -> Vec<Node> {
         }
         Yaml::Str(s) => s.text.split(',').map(|t| part(value, t)).collect(),
         Yaml::Seq(items) => {
-            for item in items.iter() {
+            // Lists in the list are flattened where tags are compared.
+            for item in items.iter().flat_map(|i| i.as_seq().unwrap_or(std::slice::from_ref(i))) {
                 if !matches!(item.value, Yaml::Str(_) | Yaml::Int(_)) {
                     problems.push(
                         Problem::new("wrong-type", format!("a tag must be text, not {}", shown(item))).at(&item.span),

@@ -111,6 +111,23 @@ pub struct FileCall<'a> {
     pub vars: StaticVars,
 }
 
+/// What was read, with all that is wrong with it.
+pub(super) struct Outcome<T> {
+    pub value: T,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+impl<T> Outcome<T> {
+    fn into_result(self) -> Result<Loaded<T>, Problems> {
+        if self.problems.is_empty() {
+            Ok(Loaded { value: self.value, warnings: self.warnings })
+        } else {
+            Err(Problems(self.problems))
+        }
+    }
+}
+
 type Parsed = Result<(Node, Vec<Problem>), Problem>;
 
 /// Reads playbooks, roles and task files.
@@ -131,8 +148,13 @@ impl Loader {
 
     /// A playbook with everything it imports, or all that is wrong with them.
     pub fn playbook(&self, path: impl AsRef<Path>) -> Result<Loaded<Playbook>, Problems> {
-        // `role_path` and `playbook_dir` are absolute; messages show paths below the working directory as relative ones.
-        let path = &absolute(path.as_ref());
+        self.read_playbook(path.as_ref()).into_result()
+    }
+
+    // `role_path` and `playbook_dir` are absolute; messages show paths below the working directory as relative ones.
+    /// As [`Self::playbook`]; what could be read comes together with the problems.
+    pub(super) fn read_playbook(&self, path: &Path) -> Outcome<Playbook> {
+        let path = &absolute(path);
         let mut session = Session::new(self);
         let plays = session.playbook_file(path, &PlaybookCall::default());
         session.end(Playbook { path: path.to_owned(), plays })
@@ -150,6 +172,10 @@ impl Loader {
 
     /// As [`Self::tasks_file`], with what static imports in the file may use.
     pub fn included_tasks(&self, path: &Path, call: &FileCall) -> Result<Loaded<Vec<Item>>, Problems> {
+        self.read_tasks(path, call).into_result()
+    }
+
+    pub(super) fn read_tasks(&self, path: &Path, call: &FileCall) -> Outcome<Vec<Item>> {
         let mut session = Session::new(self);
         let playbook_dir = match (&call.playbook_dir, call.role) {
             (dir, _) if !dir.as_os_str().is_empty() => dir.clone(),
@@ -164,6 +190,7 @@ impl Loader {
             vars: call.vars.clone(),
             // `module_defaults` of a play or block around are not known here.
             has_defaults: true,
+            in_block: false,
         };
         let items = session.tasks_file(path, &around);
         session.end(items)
@@ -171,13 +198,17 @@ impl Loader {
 
     /// A role, with its dependencies, by name.
     pub fn role(&self, name: &str, call: &RoleCall, span: &Span) -> Result<Arc<RoleUse>, Problems> {
+        self.read_role(name, call, span)
+            .into_result()?
+            .value
+            .ok_or_else(|| Problem::new("role-not-found", format!("no role is named `{name}`")).at(span).into())
+    }
+
+    pub(super) fn read_role(&self, name: &str, call: &RoleCall, span: &Span) -> Outcome<Option<Arc<RoleUse>>> {
         let mut session = Session::new(self);
         let call = RoleCall { dynamic: call.from_include, ..call.clone() };
         let role = session.role_use(&Node::text(name, span), call);
-        match (session.end(role)?.value, name) {
-            (Some(role), _) => Ok(role),
-            (None, name) => Err(Problem::new("role-not-found", format!("no role is named `{name}`")).at(span).into()),
-        }
+        session.end(role)
     }
 
     /// What is known of variables while a play is loaded: for [`FileCall::vars`] and [`RoleCall::vars`].
@@ -234,6 +265,8 @@ pub(super) struct Around {
     pub place: Place,
     pub collections: Vec<String>,
     pub vars: StaticVars,
+    /// In a block, not at the top of a list.
+    pub in_block: bool,
     /// `module_defaults` stand somewhere around: a missing argument may come from them.
     pub has_defaults: bool,
 }
@@ -281,16 +314,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn end<T>(mut self, value: T) -> Result<Loaded<T>, Problems> {
-        if self.problems.is_empty() {
-            return Ok(Loaded { value, warnings: self.warnings });
-        }
+    fn end<T>(mut self, value: T) -> Outcome<T> {
         // A role or file used twice says everything twice.
         let mut seen = std::collections::HashSet::new();
         self.problems.retain(|p| {
             seen.insert((p.code, p.message.clone(), p.span.as_ref().map(|s| (s.file.path.clone(), s.start))))
         });
-        Err(Problems(self.problems))
+        Outcome { value, problems: self.problems, warnings: self.warnings }
     }
 
     pub(super) fn problem(&mut self, problem: Problem) {

@@ -7,6 +7,11 @@
 //! `arguments` and `modules` as their tables.
 
 mod arguments;
+pub mod check;
+mod check_names;
+mod check_template;
+#[cfg(test)]
+mod check_tests;
 pub mod freeform;
 mod items;
 mod keywords;

@@ -94,7 +94,7 @@ pub enum Item {
 /// A block. What an import pulled in stands in one too: of [`BlockOrigin::ImportTasks`] the keywords are the statement's and
 /// `role` is `None` (the tasks belong to the role around); of [`BlockOrigin::ImportRole`] `role` is the imported role and
 /// `block` holds its dependencies as [`BlockOrigin::Role`] blocks, then its tasks. `handlers` lists may hold
-/// ImportTasks blocks (never written ones): see [`super::flat_handlers`].
+/// blocks too, for the keywords of the handlers in them: see [`super::flat_handlers`].
 #[derive(Debug, Clone)]
 pub struct Block {
     pub keywords: Keywords,

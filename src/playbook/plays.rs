@@ -289,6 +289,7 @@ impl Session<'_> {
                 .collect(),
             vars,
             has_defaults: !play.keywords.module_defaults.is_empty(),
+            in_block: false,
         }
     }
 

@@ -71,6 +71,10 @@ impl Session<'_> {
                             );
                         }
                         call.params.push((key.to_owned(), value.clone()));
+                    } else if let Some(text) = scalar_text(key_node) {
+                        // Only `vars['a-b']` can reach it; nobody is hurt by it.
+                        self.warn(keywords::bad_variable_name(key_node));
+                        call.params.push((text, value.clone()));
                     } else {
                         self.problem(keywords::bad_variable_name(key_node));
                     }
@@ -187,6 +191,7 @@ impl Session<'_> {
             collections: collections.clone(),
             vars: role_scopes(&call.vars, &shell),
             has_defaults: true,
+            in_block: false,
         };
         let base = RoleCall {
             ancestors: chain(Some(&core)),

@@ -123,20 +123,24 @@ impl Tree {
 
     /// The problems of site.yml, with paths relative to the tree.
     fn problems(&self) -> String {
-        let problems = self.load().err().unwrap_or_default();
-        let mut text = String::new();
-        for p in &problems.0 {
-            text += &format!("[{}] {p}\n", p.code);
-            for help in &p.help {
-                text += &format!("  help: {help}\n");
-            }
-            for note in &p.notes {
-                text += &format!("  note: {note}\n");
-            }
-        }
-        let root = self.0.path().display().to_string();
-        text.replace(&format!("{root}/"), "").replace(&root, ".")
+        problems_text(&self.load().err().unwrap_or_default().0, self)
     }
+}
+
+/// Problems with paths relative to the tree.
+pub(super) fn problems_text(problems: &[crate::problem::Problem], tree: &Tree) -> String {
+    let mut text = String::new();
+    for p in problems {
+        text += &format!("[{}] {p}\n", p.code);
+        for help in &p.help {
+            text += &format!("  help: {help}\n");
+        }
+        for note in &p.notes {
+            text += &format!("  note: {note}\n");
+        }
+    }
+    let root = tree.0.path().display().to_string();
+    text.replace(&format!("{root}/"), "").replace(&root, ".")
 }
 
 /// Problems of a play with these tasks.

@@ -79,6 +79,18 @@ impl Engine {
         &self.options
     }
 
+    /// Whether there is a filter of that name, short or qualified.
+    pub fn knows_filter(&self, name: &str) -> bool {
+        let called = self.env.empty_state().apply_filter(super::call::short_name(name), &[]);
+        !called.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownFilter)
+    }
+
+    /// Whether there is a test of that name, short or qualified.
+    pub fn knows_test(&self, name: &str) -> bool {
+        let called = self.env.empty_state().perform_test(super::call::short_name(name), &[]);
+        !called.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownTest)
+    }
+
     pub(super) fn environment(&self) -> &Environment<'static> {
         &self.env
     }

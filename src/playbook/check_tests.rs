@@ -1,0 +1,131 @@
+//! `check` over small repositories, with the real modules and filters.
+
+use crate::inventory::Inventory;
+use crate::problem::Problem;
+use crate::template::{Engine, EngineOptions};
+
+use super::check::{Check, check};
+use super::loader::{Loader, LoaderSettings};
+use super::tests::{Tree, problems_text};
+
+fn checked(files: &[(&str, &str)]) -> String {
+    let tree = Tree::new(files);
+    let loader = Loader::new(LoaderSettings::default());
+    let engine = Engine::new(EngineOptions::default());
+    let mut inventory = Inventory::new();
+    inventory.add_host("node", None);
+    let found = check(&Check {
+        loader: &loader,
+        engine: &engine,
+        playbooks: &[tree.path("site.yml")],
+        inventory: Some(&inventory),
+        extra_vars: vec!["given".to_owned()],
+    });
+    let problems: Vec<Problem> = found.problems;
+    problems_text(&problems, &tree)
+}
+
+#[test]
+fn a_sound_repository_has_no_problems() {
+    let text = checked(&[
+        (
+            "site.yml",
+            "- hosts: all
+  vars: {a: '{{ given }}'}
+  vars_files: ['{{ inventory_hostname }}.yml', more.yml]
+  roles: [{role: web, web_param: 1}]
+  tasks:
+  - command: echo {{ a }} {{ from_file }} {{ facty | default(nothing_else | default('x')) }}
+    register: result
+    when: maybe is defined and maybe
+    notify: ['restart web', 'web : reload', topic]
+  - debug: {var: result.stdout}
+  - set_fact: {'{{ a }}_made': 1}
+  - debug: {msg: '{{ x_made }} {{ item }} {{ maybe }} {{ hostvars[inventory_hostname].z }}'}
+    when: [maybe is defined, result is succeeded]
+    loop: [1, 2]
+  - include_tasks: '{{ item }}.yml'
+    loop: [one, two]
+  - include_tasks: 'os-{{ ansible_os_family }}.yml'
+  - include_vars: 'vars-{{ ansible_distribution }}.yml'
+  - debug: {msg: '{{ of_debian }} {{ in_one }}'}
+  - include_role: {name: late}
+  - debug: {msg: '{% for x in [1] %}{% set y = x %}{{ x }}{{ y }}{% endfor %}'}
+  - assert: {that: [result.rc == 0, \"'a' in a\"]}
+",
+        ),
+        ("more.yml", "from_file: 1\n"),
+        ("vars-debian.yml", "of_debian: 1\n"),
+        ("one.yml", "- set_fact: {in_one: 1}\n"),
+        ("two.yml", "[]"),
+        ("os-Debian.yml", "- debug: {msg: hi}\n"),
+        ("roles/web/defaults/main.yml", "web_dir: /srv\n"),
+        (
+            "roles/web/tasks/main.yml",
+            "- template: {src: web.j2, dest: '{{ web_dir }}/{{ web_param }}'}\n- copy: {src: f, dest: /f}\n",
+        ),
+        ("roles/web/templates/web.j2", "{% if opt is defined %}{{ opt }}{% endif %}{{ web_dir | upper }}\n"),
+        ("roles/web/files/f", "x"),
+        (
+            "roles/web/handlers/main.yml",
+            "- name: restart web\n  debug: {msg: x}\n  listen: topic\n- name: reload\n  debug: {msg: x}\n",
+        ),
+        ("roles/late/tasks/main.yml", "- debug: {msg: x}\n  notify: late\n"),
+        ("roles/late/handlers/main.yml", "- name: late\n  debug: {msg: x}\n"),
+    ]);
+    assert_eq!(text, "");
+}
+
+#[test]
+fn every_problem_is_listed() {
+    insta::assert_snapshot!(checked(&[
+        (
+            "site.yml",
+            "- hosts: all
+  vars: {docker_packages: [a]}
+  roles: [web]
+  tasks:
+  - apt: {name: '{{ docker_packges }}'}
+  - debug: {msg: '{{ a | to_nice_ymal }} {{ docker_packages | map(\"upperr\") }}'}
+    when: docker_packages is definedd
+  - debug: {msg: '{{ lookup(\"fil\", \"x\") }} {{ 1 + }}'}
+  - command: ls
+    notify: restart wep
+    when: x ==
+  - include_tasks: on.yml
+  - include_role: {name: wep}
+  - git: {repo: x, dest: y}
+  - mine: {}
+  - copy: {src: nofile, dest: /x}
+  - debug: {msg: '{{ 1 | my_filter }}'}
+  handlers:
+  - name: restart web
+    debug: {msg: '{{ nothing }}'}
+",
+        ),
+        ("one.yml", "[]"),
+        ("library/mine.py", ""),
+        ("filter_plugins/mine.py", "def filters(self): return {'my_filter': f}"),
+        ("roles/web/tasks/main.yml", "- template: {src: web.j2, dst: /x}\n- include_tasks: inner.yml\n"),
+        ("roles/web/tasks/inner.yml", "- copyy: {src: x}\n- debug: {msg: '{{ web_prt }}'}\n"),
+        ("roles/web/defaults/main.yml", "web_port: 1\n"),
+        ("roles/web/templates/web.j2", "line\n{{ web_port | to_jsn }} {{ undefined_here }}\n{% if %}\n"),
+    ]), @"");
+}
+
+#[test]
+fn every_filter_and_test_is_known_to_the_engine() {
+    let engine = Engine::new(EngineOptions::default());
+    for name in crate::template::filters::filter_names() {
+        assert!(engine.knows_filter(name), "{name}");
+        assert!(engine.knows_filter(&format!("ansible.builtin.{name}")), "{name}");
+    }
+    for name in crate::template::tests::test_names() {
+        assert!(engine.knows_test(name), "{name}");
+    }
+    for name in ["upper", "default", "d", "mandatory", "selectattr", "tojson", "round"] {
+        assert!(engine.knows_filter(name), "{name}");
+    }
+    assert!(!engine.knows_filter("no_such_filter"));
+    assert!(!engine.knows_test("no_such_test"));
+}
