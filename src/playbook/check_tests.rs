@@ -110,7 +110,47 @@ fn every_problem_is_listed() {
         ("roles/web/tasks/inner.yml", "- copyy: {src: x}\n- debug: {msg: '{{ web_prt }}'}\n"),
         ("roles/web/defaults/main.yml", "web_port: 1\n"),
         ("roles/web/templates/web.j2", "line\n{{ web_port | to_jsn }} {{ undefined_here }}\n{% if %}\n"),
-    ]), @"");
+    ]), @r#"
+    [unknown-argument] roles/web/tasks/main.yml:1:27: `template` has no argument `dst`
+      help: did you mean `dest`?
+      help: arguments of `template`: src, dest, force, backup, validate, follow, newline_sequence, block_start_string, block_end_string, variable_start_string, variable_end_string, comment_start_string, comment_end_string, trim_blocks, lstrip_blocks, output_encoding, mode, owner, group, attributes, seuser, serole, setype, selevel, unsafe_writes
+    [file-not-found] site.yml:12:20: no such file: `on.yml`
+      help: did you mean `one.yml`?
+      note: looked for on.yml
+    [role-not-found] site.yml:13:26: no role is named `wep`
+      help: did you mean `web`?
+      note: looked in roles
+      note: looked in .
+    [unknown-module] roles/web/tasks/inner.yml:1:3: no module is named `copyy`
+      help: did you mean `copy`?
+    [undefined-variable] site.yml:5:21: nothing defines `docker_packges`
+      help: a variable with a similar name exists: `docker_packages` (site.yml:2)
+    [unknown-filter] site.yml:6:26: there is no filter `to_nice_ymal`
+      help: did you mean `to_nice_yaml`?
+    [unknown-filter] site.yml:6:63: there is no filter `upperr`
+      help: did you mean `upper`?
+    [unknown-test] site.yml:7:11: there is no test `definedd`
+      help: did you mean `defined`?
+    [undefined-variable] site.yml:6:22: nothing defines `a`
+    [template-syntax] site.yml:8:51: syntax error in template: unexpected end of print statement, expected an expression
+    [template-syntax] site.yml:11:15: syntax error in template: unexpected end of the template, expected an expression
+    [unknown-handler] site.yml:10:13: no handler is named `restart wep` or listens to it
+      help: did you mean `restart web`?
+    [not-supported] site.yml:14:5: not supported yet: the module `git`
+      help: `kdeploy doc` lists the modules there are
+    [not-supported] site.yml:15:5: not supported yet: `mine` is a custom Python module (library/mine.py), and nodes need no Python here
+      help: say it with built-in modules, or make it a script or program and run it with `script`
+    [file-not-found] site.yml:16:17: no such file: `nofile`
+      note: looked for files/nofile
+      note: looked for nofile
+    [unknown-filter] site.yml:17:26: there is no filter `my_filter`
+      help: plugins in Python do not run here: say it with built-in filters, or compute it in a task
+      note: filter_plugins/mine.py has one written in Python
+    [template-syntax] roles/web/templates/web.j2:3:7: syntax error in template: unexpected end of statement block, expected an expression
+    [undefined-variable] roles/web/tasks/inner.yml:2:20: nothing defines `web_prt`
+      help: a variable with a similar name exists: `web_port` (roles/web/defaults/main.yml:1)
+    [undefined-variable] site.yml:20:22: nothing defines `nothing`
+    "#);
 }
 
 #[test]

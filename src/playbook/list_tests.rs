@@ -245,3 +245,25 @@ fn handlers_come_in_the_order_they_run() {
     assert_eq!(entries[4].blocks[0].keywords.when.len(), 1);
     assert!(entries.iter().all(|e| e.task.is_handler));
 }
+
+#[test]
+fn a_block_lends_its_keywords_to_handlers() {
+    let tree = Tree::new(&[(
+        "site.yml",
+        "- hosts: all
+  handlers:
+  - when: cond
+    block:
+    - name: one
+      debug: {}
+    rescue:
+    - name: never
+      debug: {}
+",
+    )]);
+    let loaded = tree.loader().playbook(tree.path("site.yml")).unwrap_or_else(|p| panic!("{p}"));
+    let entries = loaded.value.plays[0].handler_entries();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].blocks[0].keywords.when.len(), 1);
+    assert_eq!(loaded.warnings.len(), 1);
+}

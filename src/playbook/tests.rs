@@ -272,7 +272,7 @@ fn all_problems_are_found_in_one_go() {
         ),
         ("tasks/a.yml", "- copy: {dst: /x}\n  whne: true\n"),
         ("roles/web/tasks/main.yml", "- service: name=x state=startd\n"),
-        ("roles/web/handlers/main.yml", "- name: h\n  block: []\n"),
+        ("roles/web/handlers/main.yml", "- block:\n  - block: []\n"),
     ]);
     insta::assert_snapshot!(tree.problems(), @r#"
     [unknown-keyword] site.yml:2:3: `becom` is not a keyword of a play
@@ -287,7 +287,7 @@ fn all_problems_are_found_in_one_go() {
       help: did you mean `copy`?
     [invalid-argument] roles/web/tasks/main.yml:1:25: `state` of `service` must be one of started, stopped, restarted, not `startd`
       help: did you mean `started`?
-    [misplaced] roles/web/handlers/main.yml:1:3: a block cannot be a handler
+    [misplaced] roles/web/handlers/main.yml:2:5: a block within a block cannot hold handlers
       help: make each of its tasks a handler, with one `listen` topic for all
     [missing-keyword] site.yml:8:3: a play needs `hosts`
       help: write `hosts: PATTERN`, e.g. a group of the inventory, or `hosts: localhost`
@@ -461,7 +461,7 @@ fn a_play_needs_hosts_and_known_keywords() {
       help: write `hosts: PATTERN`, e.g. a group of the inventory, or `hosts: localhost`
     [missing-keyword] site.yml:3:3: `hosts` of a play cannot be empty
     [missing-keyword] site.yml:4:3: `hosts` of a play cannot be empty
-    [wrong-type] site.yml:5:10: `hosts` must be text or a list of texts, not a mapping
+    [wrong-type] site.yml:5:10: `hosts` must be a pattern or a list of patterns, not a mapping
     [unknown-keyword] site.yml:7:3: `when` is not a keyword of a play
       help: put the condition on the play's tasks, roles or blocks
     [misplaced] site.yml:8:3: `command` is a task's module and cannot stand on a play
