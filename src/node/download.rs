@@ -25,10 +25,10 @@ static FETCHED: LazyLock<Mutex<HashMap<Download, (PathBuf, String)>>> = LazyLock
 /// The file on the control machine and its SHA-256 digest in hex. Downloads at most once per run, however many nodes
 /// ask at the same time; with a checksum, at most once at all.
 pub fn fetch(download: &Download) -> Result<(PathBuf, String), Problem> {
-    if let Some(known) = FETCHED.lock().ok().and_then(|m| m.get(download).cloned()) {
-        if known.0.exists() {
-            return Ok(known);
-        }
+    if let Some(known) = FETCHED.lock().ok().and_then(|m| m.get(download).cloned())
+        && known.0.exists()
+    {
+        return Ok(known);
     }
     let found = match download.url.strip_prefix("file://") {
         Some(rest) => from_file(download, rest)?,

@@ -55,15 +55,15 @@ impl Channel for Pipes {
     fn exchange(&mut self, out: &[u8], inbox: &mut Inbox, until: Instant) -> Result<usize, ChannelError> {
         loop {
             let mut sent = 0;
-            if !out.is_empty() {
-                if let Some(stdin) = &mut self.stdin {
-                    match stdin.write(out) {
-                        Ok(n) => sent = n,
-                        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                        // The reader is gone: what it said before it went is read below.
-                        Err(e) if e.kind() == ErrorKind::BrokenPipe => self.stdin = None,
-                        Err(e) => return Err(e.into()),
-                    }
+            if !out.is_empty()
+                && let Some(stdin) = &mut self.stdin
+            {
+                match stdin.write(out) {
+                    Ok(n) => sent = n,
+                    Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                    // The reader is gone: what it said before it went is read below.
+                    Err(e) if e.kind() == ErrorKind::BrokenPipe => self.stdin = None,
+                    Err(e) => return Err(e.into()),
                 }
             }
             let got_out = take(&mut self.stdout, &mut self.buffer, &mut inbox.out)?;

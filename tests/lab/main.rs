@@ -9,4 +9,5 @@ mod docker;
 mod drift;
 mod faults;
 mod logins;
+mod node;
 mod twins;

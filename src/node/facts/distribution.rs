@@ -78,9 +78,7 @@ pub fn add(raw: &Raw, facts: &mut Facts) {
         "" => "Linux".to_owned(),
         _ => first_word(&get("NAME")),
     };
-    if minor.is_none() && name != "Ubuntu" {
-        minor = version.split('.').nth(1).map(str::to_owned);
-    } else if name == "Ubuntu" {
+    if minor.is_none() {
         minor = version.split('.').nth(1).map(str::to_owned);
     }
     let or_na = |s: &str| if s.is_empty() { Value::from("NA") } else { Value::from(s) };
@@ -148,6 +146,9 @@ fn package_manager(raw: &Raw, family: &str) -> &'static str {
 
 /// What `lsb_release -a` would say, without starting it (it is a Python program on many systems).
 fn lsb(raw: &Raw, os: &std::collections::HashMap<String, String>) -> Value {
+    if !raw.has("lsb_release") && raw.file("/etc/lsb-release").is_none() {
+        return json!({});
+    }
     let file = assignments(raw.whole("/etc/lsb-release"));
     let pick = |key: &str, other: &str| file.get(key).or_else(|| os.get(other)).cloned().unwrap_or_default();
     let release = pick("DISTRIB_RELEASE", "VERSION_ID");

@@ -295,11 +295,11 @@ fn default_v6(raw: &Raw, interfaces: &BTreeMap<String, Interface>) -> Value {
     }
     map.insert("interface".into(), json!(device));
     let source = route_word(&route, "src");
-    if let (Some(interface), Some(source)) = (interfaces.get(&device), source) {
-        if let Some(Value::Object(v6)) = interface.v6.iter().find(|v| v["address"] == json!(source)) {
-            map.extend(v6.clone());
-            map.extend(common(raw, &device, interface));
-        }
+    if let (Some(interface), Some(source)) = (interfaces.get(&device), source)
+        && let Some(Value::Object(v6)) = interface.v6.iter().find(|v| v["address"] == json!(source))
+    {
+        map.extend(v6.clone());
+        map.extend(common(raw, &device, interface));
     }
     Value::Object(map)
 }

@@ -25,6 +25,7 @@ for p in /.dockerenv /.dockerinit /proc/vz /proc/lve /proc/bc /proc/xen /dev/kvm
   { [ -e "$p" ] || [ -L "$p" ]; } && printf '%s\n' "$p"
 done
 command -v systemctl >/dev/null 2>&1 && printf 'systemctl\n'
+command -v lsb_release >/dev/null 2>&1 && printf 'lsb_release\n'
 [ -L /sbin/init ] && printf 'init-is-link\n'
 [ "$debian_chroot" ] && printf 'debian_chroot\n'
 kd_end x

@@ -46,7 +46,7 @@ pub fn own_name() -> String {
     std::env::var("USER")
         .ok()
         .filter(|u| !u.is_empty())
-        .or_else(|| super::super::local::own_account())
+        .or_else(super::super::local::own_account)
         .unwrap_or_else(|| "root".to_owned())
 }
 
