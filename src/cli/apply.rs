@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Exit, terminal};
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
+use crate::plan::Outcome;
 use crate::problem::Problems;
 use crate::report::{self, PlanCounts};
 use crate::run::{Project, Request};
@@ -20,6 +21,9 @@ pub struct ApplyArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Begin at once, without a plan before, as ansible-playbook does
+    #[arg(long)]
+    pub no_plan: bool,
     /// Change nothing, only foretell
     #[arg(short = 'C', long)]
     pub check: bool,
@@ -43,6 +47,10 @@ impl ApplyArgs {
         }
         project.require_selection(self.select.allow_empty)?;
         terminal::catch_interrupts();
+        if self.no_plan && !self.check {
+            let outcome = project.apply(None, &terminal::interrupted);
+            return Ok(self.finish(&project, &started, &outcome));
+        }
         let (plan, states) = project.plan();
         project.finish_progress();
         let counts = PlanCounts::of(&plan.steps);
@@ -78,17 +86,19 @@ impl ApplyArgs {
         }
         // An answer given at a prompt may be minutes old: look again.
         let outcome = project.apply(if asked { None } else { Some(states) }, &terminal::interrupted);
+        Ok(self.finish(&project, &started, &outcome))
+    }
+
+    /// Shows the outcome; the exit code.
+    fn finish(&self, project: &Project, started: &str, outcome: &Outcome) -> Exit {
         project.finish_progress();
-        if json {
-            terminal::print(&project.document("apply", &started, &outcome, false));
+        if self.output.output == "json" {
+            terminal::print(&project.document("apply", started, outcome, false));
             terminal::print("\n");
         } else {
-            let text = report::recap_text(&outcome, project.style, self.output.verbose);
+            let text = report::recap_text(outcome, project.style, self.output.verbose);
             terminal::print(&project.redactor.clean(&text));
         }
-        if terminal::interrupted() {
-            return Ok(Exit::Interrupted);
-        }
-        Ok(Exit::of(&outcome))
+        if terminal::interrupted() { Exit::Interrupted } else { Exit::of(outcome) }
     }
 }
