@@ -66,6 +66,10 @@ impl<'a> Applier<'a> {
 
     fn turn(&mut self, st: &mut HostState) -> std::ops::ControlFlow<()> {
         use std::ops::ControlFlow::{Break, Continue};
+        st.speculative = !self.queue.is_empty();
+        if !st.speculative && !self.meet(st) {
+            return Break(());
+        }
         let before = st.clone();
         match self.driver.interpreter.turn(st) {
             Turn::End => {
@@ -75,7 +79,15 @@ impl<'a> Applier<'a> {
                 self.flush(st);
             }
             Turn::Quiet => {}
-            Turn::Done(step) => self.over(*step, st),
+            Turn::Done(step) => {
+                if step.status == Status::Failed && !self.queue.is_empty() {
+                    // It may fail only because what is queued did not run yet.
+                    *st = before;
+                    self.flush(st);
+                    return Continue(());
+                }
+                self.over(*step, st);
+            }
             Turn::Hello { target, identity } => {
                 *st = before;
                 if let Err(lost) = self.driver.hello(&target, &identity) {
@@ -135,7 +147,7 @@ impl<'a> Applier<'a> {
                         change,
                         step: Box::new(step),
                     });
-                    if self.queue.len() >= QUEUE_STEPS {
+                    if self.queue.len() >= QUEUE_STEPS || self.interpreter().play.any_errors_fatal {
                         self.flush(st);
                     }
                 }
@@ -160,6 +172,22 @@ impl<'a> Applier<'a> {
             }
         }
         Continue(())
+    }
+
+    /// Tells the others where this host is; false if the play is stopped by a failure elsewhere.
+    fn meet(&self, st: &mut HostState) -> bool {
+        let interpreter = self.interpreter();
+        let place = interpreter.place(st);
+        let together = &interpreter.run.together;
+        together.arrive(&interpreter.host, place.clone());
+        if interpreter.play.any_errors_fatal && st.loop_state.is_none() && !st.failed {
+            let failed_elsewhere = together.await_all(&place, interpreter.run.options.forks);
+            if failed_elsewhere && st.end == End::Running {
+                st.end = End::Done;
+                return false;
+            }
+        }
+        true
     }
 
     /// A step that is over without the node: reported in its order.
@@ -189,6 +217,7 @@ impl<'a> Applier<'a> {
 
     /// Gathers what the following steps will ask too, up to the first whose effects are not known.
     fn look_ahead(&mut self, mut st: HostState, wanted: &mut Wanted) {
+        st.speculative = true;
         let interpreter = &self.driver.interpreter;
         loop {
             let before = st.clone();
@@ -371,6 +400,8 @@ impl<'a> Applier<'a> {
 fn is_immediate(draft: &Draft, change: &Change) -> bool {
     let task = &draft.task;
     change.opaque
+        || draft.once.is_some()
+        || draft.delegated
         || !task.until.is_empty()
         || task.retries.is_some()
         || !task.failed_when.is_empty()

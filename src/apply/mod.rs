@@ -12,8 +12,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::plan::{
-    Batches, Driver, End, Event, Fleet, HostState, HostSummary, Interpreter, Outcome, PlayRun, Run, Step, in_parallel,
-    lock,
+    Batches, Driver, End, Event, Fleet, HostState, HostSummary, Interpreter, Outcome, Place, PlayRun, Run, Step,
+    in_parallel, lock,
 };
 
 pub use host::Applier;
@@ -78,8 +78,12 @@ pub fn walk(
                 continue;
             }
             run.sink.event(&Event::Play { index: play.index, name: batch.name.clone(), hosts: hosts.clone() });
-            let results = in_parallel(&hosts, run.options.forks, &|host| {
-                one_host(run, batch, number, fleet, states, phase, host, interrupted)
+            run.together.begin(play.index, &hosts);
+            let results = in_parallel(&hosts, &|host| {
+                run.together.start_work(run.options.forks);
+                let result = one_host(run, batch, number, fleet, states, phase, host, interrupted);
+                run.together.end_work();
+                result
             });
             let mut failed = 0;
             for (host, (mut steps, end, figures)) in results {
@@ -145,6 +149,15 @@ fn one_host(
     }
     let end = state.end;
     run.publish(host, &state.vars);
+    run.together.arrive(
+        host,
+        Place {
+            play: play.index,
+            ended: true,
+            failed: matches!(end, End::Failed | End::Unreachable),
+            ..Place::default()
+        },
+    );
     let traffic = fleet.traffic_of_host(host);
     let figures = HostSummary {
         round_trips: traffic.round_trips,

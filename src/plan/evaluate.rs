@@ -7,7 +7,8 @@ use minijinja::value::ValueKind;
 
 use super::interpreter::Interpreter;
 use super::lineage::Lineage;
-use super::state::{HostState, LoopState};
+use super::state::{End, HostState, LoopState};
+use super::together::{Once, OnceKey, Place, Reader, read_as};
 use super::turn::{Draft, Ending, Turn};
 use crate::node::Identity;
 use crate::playbook::{Action, Task, TaskArgs};
@@ -36,6 +37,8 @@ impl Interpreter {
     /// Evaluates the current task. Whatever is over is entered into the state; the rest is for the driver.
     pub fn turn(&self, st: &mut HostState) -> Turn {
         let Some((task, lineage)) = self.current(st) else { return Turn::End };
+        read_as(Reader { host: self.host.clone(), place: self.place(st), speculative: st.speculative });
+        self.take_given(st);
         let handler = st.frames.last().is_some_and(|f| matches!(f.kind, super::state::FrameKind::Handlers));
         if st.loop_state.is_none() && !handler {
             match self.is_selected(st, &task, &lineage) {
@@ -54,6 +57,9 @@ impl Interpreter {
             Ok(context) => context,
             Err(problem) => return Turn::Broken(problem),
         };
+        if let Some(turn) = self.once_turn(st, &task, &lineage, &context, handler) {
+            return turn;
+        }
         let Some(looping) = &task.loop_ else {
             return self.item_turn(st, &task, &lineage, context, None, handler);
         };
@@ -67,6 +73,7 @@ impl Interpreter {
                     failed: false,
                     skipped: 0,
                     unreachable: false,
+                    includes: vec![],
                 });
                 self.loop_turn(st, &task, &lineage, handler)
             }
@@ -80,6 +87,73 @@ impl Interpreter {
                     return self.skipped(st, draft, &lineage.conditions(&task)[index]);
                 }
                 self.eval_failed(st, draft, error)
+            }
+        }
+    }
+
+    /// Where the host is, for the others.
+    pub fn place(&self, st: &HostState) -> Place {
+        Place {
+            play: self.play.index,
+            position: st.position(),
+            ended: st.end != End::Running,
+            failed: matches!(st.end, End::Failed | End::Unreachable),
+        }
+    }
+
+    /// Variables that other hosts' tasks set for this one.
+    fn take_given(&self, st: &mut HostState) {
+        if st.speculative {
+            return;
+        }
+        let (set, facts) = self.run.together.taken(&self.host);
+        for (name, value) in set {
+            st.vars.set_fact(&name, value);
+        }
+        if !facts.is_empty() {
+            st.vars.add_facts(facts);
+        }
+    }
+
+    /// A task that runs once for the batch: `Some` if it is another host's to run.
+    fn once_turn(
+        &self,
+        st: &mut HostState,
+        task: &Arc<Task>,
+        lineage: &Arc<Lineage>,
+        context: &Context,
+        handler: bool,
+    ) -> Option<Turn> {
+        let node = lineage.nearest(task, |k| k.run_once.as_ref())?;
+        if !context.boolean(node).unwrap_or(false) || self.play.batch.len() < 2 {
+            return None;
+        }
+        let key = once_key(st, task);
+        let reader = super::together::reader()?;
+        match self.run.together.once(&key, &reader, &self.play.batch, self.run.options.forks) {
+            Once::Run => None,
+            Once::Told(shared) => {
+                for (name, value) in shared.set {
+                    st.vars.set_fact(&name, value);
+                }
+                if !shared.facts.is_empty() {
+                    st.vars.add_facts(shared.facts);
+                }
+                count_visit(st, task);
+                if shared.failed {
+                    st.failure = shared.failure;
+                    self.fail(st);
+                } else {
+                    self.advance(st);
+                }
+                Some(Turn::Quiet)
+            }
+            Once::Later => {
+                let draft = match self.draft(st, task, lineage, context.clone(), None, handler) {
+                    Ok(draft) => draft,
+                    Err(turn) => return Some(turn),
+                };
+                Some(Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) })
             }
         }
     }
@@ -550,6 +624,8 @@ impl Interpreter {
                 flag(lineage.nearest(task, |k| k.no_log.as_ref()))?.unwrap_or(false),
                 flag(lineage.nearest(task, |k| k.ignore_errors.as_ref()))?.unwrap_or(false),
                 flag(lineage.nearest(task, |k| k.check_mode.as_ref()))?,
+                flag(lineage.nearest(task, |k| k.delegate_facts.as_ref()))?.unwrap_or(false),
+                flag(lineage.nearest(task, |k| k.run_once.as_ref()))?.unwrap_or(false),
                 match lineage.nearest(task, |k| k.timeout.as_ref()) {
                     Some(node) => context.text(node)?.trim().parse().unwrap_or(0),
                     None => 0,
@@ -572,11 +648,13 @@ impl Interpreter {
             check_mode: None,
             timeout: 0,
             handler,
+            once: None,
+            delegate_facts: false,
             module,
             before: None,
         };
         match settings {
-            Ok((target, identity, no_log, ignore_errors, check_mode, timeout)) => {
+            Ok((target, identity, no_log, ignore_errors, check_mode, delegate_facts, once, timeout)) => {
                 if let Some(target) = target {
                     draft.delegated = true;
                     draft.target = target;
@@ -585,6 +663,8 @@ impl Interpreter {
                 draft.no_log = no_log;
                 draft.ignore_errors = ignore_errors;
                 draft.check_mode = check_mode;
+                draft.delegate_facts = delegate_facts && draft.delegated;
+                draft.once = once.then(|| once_key(st, task));
                 draft.timeout = timeout;
                 Ok(draft)
             }
@@ -766,4 +846,17 @@ fn unknown_module(written: &str) -> Problem {
 fn fetch_bytes(download: &crate::node::Download) -> Result<Vec<u8>, Problem> {
     let (path, _) = crate::node::fetch(download)?;
     std::fs::read(&path).map_err(|e| Problem::new("download", format!("{}: {e}", crate::source::display_path(&path))))
+}
+
+/// The key of this visit of a `run_once` task.
+fn once_key(st: &HostState, task: &Task) -> OnceKey {
+    let place = (task.span.file.path.display().to_string(), task.span.start);
+    let visit = st.visits.get(&place).copied().unwrap_or(0);
+    (place.0, place.1, visit)
+}
+
+/// The host is past a `run_once` task.
+pub(super) fn count_visit(st: &mut HostState, task: &Task) {
+    let place = (task.span.file.path.display().to_string(), task.span.start);
+    *Arc::make_mut(&mut st.visits).entry(place).or_insert(0) += 1;
 }

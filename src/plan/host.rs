@@ -90,6 +90,11 @@ impl Driver<'_> {
         let mut resume: Option<HostState> = None;
         let mut run_first = false;
         loop {
+            st.speculative = resume.is_some();
+            if !st.speculative {
+                let interpreter = &self.interpreter;
+                interpreter.run.together.arrive(&interpreter.host, interpreter.place(st));
+            }
             let before = st.clone();
             match self.interpreter.turn(st) {
                 Turn::End => break,
@@ -174,6 +179,7 @@ impl Driver<'_> {
             None => Pass::Finished,
             Some(resume) => {
                 *st = resume;
+                st.speculative = false;
                 if wanted.is_empty() && !run_first {
                     let problem =
                         Problem::new("no-progress", "the plan of this task waits for nothing that can be asked");

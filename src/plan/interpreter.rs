@@ -274,7 +274,15 @@ impl Interpreter {
 
     /// Pushes the tasks of a run-time include.
     pub fn enter(&self, st: &mut HostState, items: Vec<Item>, lineage: Arc<Lineage>) {
-        st.frames.push(Frame { items: Arc::new(items), next: 0, lineage, kind: FrameKind::Plain });
+        self.enter_frames(st, vec![Frame { items: Arc::new(items), next: 0, lineage, kind: FrameKind::Plain }]);
+    }
+
+    /// What a looped include brings in runs after the loop, as in Ansible.
+    fn enter_frames(&self, st: &mut HostState, frames: Vec<Frame>) {
+        match &mut st.loop_state {
+            Some(looping) => looping.includes.push(frames),
+            None => st.frames.extend(frames),
+        }
     }
 
     /// Pushes a role included at run time; its handlers can be notified from now on.
@@ -293,7 +301,9 @@ impl Interpreter {
                 known.push(handler);
             }
         }
-        push_role(&mut st.frames, role, lineage);
+        let mut frames = vec![];
+        push_role(&mut frames, role, lineage);
+        self.enter_frames(st, frames);
     }
 }
 

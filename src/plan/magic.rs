@@ -159,6 +159,14 @@ impl fmt::Debug for HostVarsOf {
 }
 
 impl HostVarsOf {
+    /// Another host of the batch is read as it is when it has come as far as the reader. False: it is not there yet, and the
+    /// reader only looks ahead.
+    fn await_host(&self) -> bool {
+        let (Some(run), Some(reader)) = (self.run.upgrade(), super::together::reader()) else { return true };
+        reader.host == self.host
+            || run.together.await_host(&self.host, &reader.place, reader.speculative, run.options.forks)
+    }
+
     fn context(&self) -> Option<&Context> {
         self.context.get_or_init(|| self.run.upgrade()?.host_context(&self.host).ok()).as_ref()
     }
@@ -171,6 +179,9 @@ impl Object for HostVarsOf {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
+        if !self.await_host() {
+            return Some(crate::template::Unknown::pending().into_value());
+        }
         match self.context()?.variable(name) {
             Ok(value) => value,
             Err(crate::template::EvalError::Unknown(unknown)) => Some(unknown.into_value()),

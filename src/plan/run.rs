@@ -1,14 +1,15 @@
 //! What all hosts of one run share: inventory, loader, template engine, options, and what hosts publish for each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use minijinja::Value;
 
 use super::state::HostVars;
 use super::step::{Event, Sink};
+use super::together::Together;
 use crate::inventory::Inventory;
 use crate::node::{HostKeyPolicy, Secret};
 use crate::playbook::{Loader, Play, RoleUse};
@@ -58,6 +59,8 @@ pub struct PlayRun {
     pub batch: Vec<String>,
     /// vars_files, vars_prompt and vars of the play, weakest first.
     pub scopes: Vec<Arc<Scope>>,
+    /// Any failure stops all hosts of the batch before their next task.
+    pub any_errors_fatal: bool,
     /// Roles of the play (dependencies first), whose defaults and vars every task of the play sees.
     pub roles: Vec<Arc<RoleUse>>,
 }
@@ -80,23 +83,11 @@ pub struct Run {
     pub sink: Arc<dyn Sink>,
     /// Variables each host has come to, readable by others through hostvars.
     pub published: Mutex<HashMap<String, HostVars>>,
-    /// How far each host is: (play index, finished).
-    pub progress: Mutex<BTreeMap<String, Progress>>,
-    pub progressed: Condvar,
+    /// Where hosts of the running batch wait for each other.
+    pub together: Together,
     host_scopes: Mutex<HashMap<String, Arc<Vec<Arc<Scope>>>>>,
     role_scopes: Mutex<HashMap<usize, (Arc<RoleUse>, Arc<RoleScopes>)>>,
     warned: Mutex<std::collections::BTreeSet<String>>,
-    /// Results of run_once tasks: (play, batch's first host, position) → result.
-    pub once: Mutex<HashMap<(usize, String, Vec<usize>), super::once::Shared>>,
-}
-
-/// A host's place in the run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Progress {
-    pub play: usize,
-    pub position: Vec<usize>,
-    pub ended: bool,
-    pub failed: bool,
 }
 
 impl Run {
@@ -118,12 +109,10 @@ impl Run {
             extra_vars,
             sink,
             published: Mutex::default(),
-            progress: Mutex::default(),
-            progressed: Condvar::new(),
+            together: Together::default(),
             host_scopes: Mutex::default(),
             role_scopes: Mutex::default(),
             warned: Mutex::default(),
-            once: Mutex::default(),
         })
     }
 
@@ -194,11 +183,6 @@ impl Run {
     /// Makes a host's variables visible to the others.
     pub fn publish(&self, host: &str, vars: &HostVars) {
         lock(&self.published).insert(host.to_owned(), vars.clone());
-    }
-
-    pub fn report_progress(&self, host: &str, progress: Progress) {
-        lock(&self.progress).insert(host.to_owned(), progress);
-        self.progressed.notify_all();
     }
 
     /// The value hosts see as `groups`.

@@ -1,11 +1,10 @@
 //! Plays and batches: which hosts run which play, in which order, and what all of them have in common.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use minijinja::Value;
 
-use super::run::{PlayRun, Run, lock};
+use super::run::{PlayRun, Run};
 use crate::inventory::Order;
 use crate::playbook::{Play, Playbook, RoleUse};
 use crate::problem::{Problem, Problems};
@@ -83,6 +82,10 @@ fn schedule_play(
         Some(node) => serial(&base, node, hosts.len())?,
         None => vec![hosts.len().max(1)],
     };
+    let any_errors_fatal = match &play.keywords.any_errors_fatal {
+        Some(node) => base.boolean(node).map_err(|e| e.into_problem().or_at(&node.span))?,
+        None => run.options.any_errors_fatal,
+    };
     let mut batches = vec![];
     let mut rest = hosts.as_slice();
     let mut sizes = sizes.into_iter().peekable();
@@ -100,6 +103,7 @@ fn schedule_play(
             batch: batch.to_vec(),
             scopes: scopes.clone(),
             roles: roles.clone(),
+            any_errors_fatal,
         }));
     }
     let max_fail_percentage =
@@ -111,10 +115,6 @@ fn schedule_play(
             }
             None => None,
         };
-    let any_errors_fatal = match &play.keywords.any_errors_fatal {
-        Some(node) => base.boolean(node).map_err(|e| e.into_problem().or_at(&node.span))?,
-        None => run.options.any_errors_fatal,
-    };
     Ok(Batches { play: play.clone(), index, batches, max_fail_percentage, any_errors_fatal })
 }
 
@@ -253,24 +253,29 @@ fn serial(context: &Context, node: &Node, hosts: usize) -> Result<Vec<usize>, Pr
 /// Work on one host of a batch.
 pub type HostWork<'a, T> = &'a (dyn Fn(&str) -> T + Sync);
 
-/// Runs work for each host, at most `forks` at a time; results in the hosts' order.
-pub fn in_parallel<T: Send>(hosts: &[String], forks: usize, work: HostWork<T>) -> Vec<(String, T)> {
-    let todo: Mutex<VecDeque<(usize, &String)>> = Mutex::new(hosts.iter().enumerate().collect());
-    let done: Mutex<Vec<(usize, String, T)>> = Mutex::new(Vec::with_capacity(hosts.len()));
+/// Runs work for each host on a thread of its own; results in the hosts' order. How many work at a time is up to
+/// [`super::together::Together`]'s permits: a host that waits for another must not keep it from starting.
+pub fn in_parallel<T: Send>(hosts: &[String], work: HostWork<T>) -> Vec<(String, T)> {
     std::thread::scope(|scope| {
-        for _ in 0..forks.max(1).min(hosts.len()) {
-            // Templates recurse through variables: a deep stack costs only address space.
-            let builder = std::thread::Builder::new().stack_size(16 << 20);
-            let _ = builder.spawn_scoped(scope, || {
-                loop {
-                    let Some((index, host)) = lock(&todo).pop_front() else { return };
-                    let result = work(host);
-                    lock(&done).push((index, host.clone(), result));
+        let threads: Vec<_> = hosts
+            .iter()
+            .map(|host| {
+                // Templates recurse through variables: a deep stack costs only address space.
+                let builder = std::thread::Builder::new().name(host.clone()).stack_size(16 << 20);
+                (host.clone(), builder.spawn_scoped(scope, move || work(host)))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .filter_map(|(host, thread)| match thread.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => Some((host, result)),
+                // A bug: show it where it happened.
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(_) => {
+                    let result = work(&host);
+                    Some((host, result))
                 }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.sort_by_key(|(index, _, _)| *index);
-    done.into_iter().map(|(_, host, result)| (host, result)).collect()
+            })
+            .collect()
+    })
 }

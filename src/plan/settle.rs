@@ -4,10 +4,13 @@ use indexmap::IndexMap;
 use minijinja::Value;
 use std::sync::Arc;
 
+use super::evaluate::count_visit;
+use super::fleet::target_name;
 use super::interpreter::Interpreter;
 use super::partial::PartialResult;
 use super::state::{HostState, LoopState};
 use super::step::{Knowledge, Planned, Status, Step};
+use super::together::Shared;
 use super::turn::{Draft, Ending};
 use crate::problem::Problem;
 use crate::resources::{self, Change, TaskResult};
@@ -106,11 +109,44 @@ impl Interpreter {
         step.ignored = failed && draft.ignore_errors && step.status != Status::Unreachable;
         let in_loop = st.loop_state.is_some() && draft.item.is_some();
         self.enter_result(st, draft, &mut step, &registered);
+        if let Some((item, _)) = &draft.item {
+            for (key, value) in item_values(item, draft) {
+                step.result.values.entry(key).or_insert(value);
+            }
+        }
         step.rescued = self.move_on(st, draft, &step, registered);
         if !in_loop {
             count(st, step.status, step.ignored, step.rescued);
+            self.tell_others(st, draft, step.status == Status::Failed && !step.ignored);
         }
         step
+    }
+
+    /// The result of a `run_once` task goes to the batch's other hosts.
+    fn tell_others(&self, st: &mut HostState, draft: &Draft, failed: bool) {
+        let Some(key) = &draft.once else { return };
+        count_visit(st, &draft.task);
+        if st.speculative {
+            return;
+        }
+        let mut shared = Shared { failed, failure: st.failure.clone(), ..Shared::default() };
+        let mut names: Vec<String> = vec![];
+        names.extend(draft.task.register.as_ref().and_then(crate::yaml::Node::as_str).map(str::to_owned));
+        if draft.module.is_some_and(|m| m.name == "set_fact") {
+            if let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args {
+                names.extend(pairs.iter().filter_map(|(k, _)| draft.context.text(k).ok()));
+            }
+        }
+        for name in names {
+            if let Some(Definition::Final(value)) = st.vars.set.vars.get(&name) {
+                shared.set.push((name, value.clone()));
+            }
+        }
+        if draft.module.is_some_and(|m| matches!(m.name, "setup" | "gather_facts" | "package_facts" | "service_facts"))
+        {
+            shared.facts = st.vars.facts.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        }
+        self.run.together.tell(key.clone(), shared);
     }
 
     /// Overlays a foretold change on the worlds.
@@ -230,6 +266,10 @@ impl Interpreter {
                     .map(|k| (resources::text_of(&k), facts.get_item(&k).unwrap_or_default()))
                     .collect();
                 match module {
+                    "set_fact" if draft.delegate_facts => {
+                        self.run.together.give(target_name(&draft.target), pairs, vec![])
+                    }
+                    _ if draft.delegate_facts => self.run.together.give(target_name(&draft.target), vec![], pairs),
                     "set_fact" => {
                         for (name, value) in pairs {
                             st.vars.set_fact(&name, value);
@@ -369,6 +409,7 @@ impl Interpreter {
         }
         if looping.items.is_empty() {
             count(st, Status::Skipped, false, false);
+            self.tell_others(st, draft, false);
             let mut step = draft.step(0, &self.host, &self.play);
             step.status = Status::Skipped;
             step.because = Some("No items in the list".to_owned());
@@ -382,6 +423,9 @@ impl Interpreter {
             rescued = self.fail(st);
         } else {
             self.advance(st);
+            for frames in looping.includes.iter().rev() {
+                st.frames.extend(frames.iter().cloned());
+            }
         }
         let status = match (looping.failed, all_skipped, looping.changed) {
             (true, _, _) => Status::Failed,
@@ -390,6 +434,7 @@ impl Interpreter {
             _ => Status::Ok,
         };
         count(st, status, looping.failed && draft.ignore_errors, rescued);
+        self.tell_others(st, draft, looping.failed && !draft.ignore_errors);
         None
     }
 
@@ -483,6 +528,11 @@ fn registered_loop(results: &[Value], changed: bool, failed: bool, all_skipped: 
 
 /// An item's result with the item itself under its loop variable's name.
 fn with_item(registered: &Value, item: &Value, draft: &Draft) -> Value {
+    PartialResult::extend(registered, item_values(item, draft))
+}
+
+/// What a loop adds to the result of an item.
+fn item_values(item: &Value, draft: &Draft) -> IndexMap<String, Value> {
     let loop_var = draft
         .context
         .variable("ansible_loop_var")
@@ -503,7 +553,7 @@ fn with_item(registered: &Value, item: &Value, draft: &Draft) -> Value {
             extra.insert(name.to_owned(), value);
         }
     }
-    PartialResult::extend(registered, extra)
+    extra
 }
 
 /// `ansible_failed_task`, as far as playbooks look at it.

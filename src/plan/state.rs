@@ -116,6 +116,8 @@ pub struct LoopState {
     pub failed: bool,
     pub skipped: usize,
     pub unreachable: bool,
+    /// What an include brought in for each item: it runs after the loop.
+    pub includes: Vec<Vec<Frame>>,
 }
 
 /// A handler as it can be notified.
@@ -151,6 +153,10 @@ pub struct HostState {
     pub failure: Option<(Value, Value)>,
     /// Roles whose tasks ran on this host (de-duplication).
     pub ran_roles: Arc<std::collections::BTreeSet<String>>,
+    /// What is evaluated now rests on answers or actions that are still on their way: nobody is waited for.
+    pub speculative: bool,
+    /// How often `run_once` tasks were come to.
+    pub visits: Arc<HashMap<(String, usize), usize>>,
     /// Tasks by how they ended, counted as Ansible does: a loop is one task.
     pub counts: HostSummary,
     /// A failed host that only runs what `force_handlers` and `always` ask for.

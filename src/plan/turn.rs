@@ -63,6 +63,9 @@ pub struct Draft {
     pub check_mode: Option<bool>,
     pub timeout: u64,
     pub handler: bool,
+    /// `run_once`: under which key the others look for the result.
+    pub once: Option<super::together::OnceKey>,
+    pub delegate_facts: bool,
     /// The module, where the step is one.
     pub module: Option<&'static crate::resources::ResourceType>,
     /// The state as it was before this step, for winding back.

@@ -64,6 +64,9 @@ const VOLATILE: &[&str] = &[
     "module_stderr",
     "unreachable",
     "censored",
+    "failed_when_suppressed_exception",
+    "include_args",
+    "results",
     "ansible_loop",
 ];
 

@@ -12,7 +12,7 @@ class CallbackModule(CallbackBase):
 
     def _write(self, kind, result, item=False, ignored=False):
         data = dict(result._result)
-        if "results" in data and not item:
+        if data.get("results") and not item:
             data = {"loop": True}
         task = result._task
         record = {

@@ -1,0 +1,224 @@
+//! What hosts wait for in each other: edges of the graph that cross hosts.
+//!
+//! Hosts run independently. A host waits only where the outcome of Ansible's linear strategy depends on it: it reads
+//! another host's variables (hostvars), a task runs once for the batch, or any failure is to stop all.
+
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Condvar, Mutex};
+
+use minijinja::Value;
+
+use super::run::lock;
+
+/// How far a host is in a play: the `next` of each open frame, outermost first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    pub play: usize,
+    pub position: Vec<usize>,
+    /// Nothing more of this play runs on it.
+    pub ended: bool,
+    /// It failed or was lost.
+    pub failed: bool,
+}
+
+impl Place {
+    /// Orders places by what was run before them. Frames are a stack over what comes later: where one path continues the
+    /// other, the longer one is still inside and thus earlier.
+    fn order(&self, other: &Self) -> Ordering {
+        self.play.cmp(&other.play).then_with(|| {
+            for (a, b) in self.position.iter().zip(&other.position) {
+                match a.cmp(b) {
+                    Ordering::Equal => {}
+                    unequal => return unequal,
+                }
+            }
+            other.position.len().cmp(&self.position.len())
+        })
+    }
+
+    fn has_reached(&self, other: &Self) -> bool {
+        self.ended || self.order(other) != Ordering::Less
+    }
+}
+
+/// Result of a `run_once` task, for the other hosts of the batch.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// Variables that were set (register, set_fact) and facts.
+    pub set: Vec<(String, Value)>,
+    pub facts: Vec<(String, Value)>,
+    pub failed: bool,
+    /// What failed, for `ansible_failed_*`.
+    pub failure: Option<(Value, Value)>,
+}
+
+/// Names one visit of a task by the batch: file, offset, and how often the host came there before.
+pub type OnceKey = (String, usize, usize);
+
+#[derive(Default)]
+struct State {
+    places: HashMap<String, Place>,
+    once: BTreeMap<OnceKey, Option<Shared>>,
+    delegated: HashMap<String, Vec<(String, Value)>>,
+    delegated_facts: HashMap<String, Vec<(String, Value)>>,
+    /// Hosts that work at the moment.
+    working: usize,
+    fatal: bool,
+}
+
+/// The meeting place of a batch's hosts.
+#[derive(Default)]
+pub struct Together {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What a host that comes to a `run_once` task is to do.
+pub enum Once {
+    /// Run it, and tell the others with [`Together::tell`].
+    Run,
+    /// Another host ran it.
+    Told(Shared),
+    /// Another host will; not waited for, since this evaluation is speculative.
+    Later,
+}
+
+impl Together {
+    /// A batch begins: everybody is at the start of the play.
+    pub fn begin(&self, play: usize, hosts: &[String]) {
+        let mut state = lock(&self.state);
+        state.places.clear();
+        state.once.clear();
+        state.fatal = false;
+        for host in hosts {
+            state.places.insert(host.clone(), Place { play, ..Place::default() });
+        }
+    }
+
+    /// Waits for one of `limit` permits to work.
+    pub fn start_work(&self, limit: usize) {
+        let mut state = lock(&self.state);
+        while state.working >= limit.max(1) {
+            state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        state.working += 1;
+    }
+
+    pub fn end_work(&self) {
+        lock(&self.state).working -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Tells where a host is.
+    pub fn arrive(&self, host: &str, place: Place) {
+        let mut state = lock(&self.state);
+        if state.places.get(host) != Some(&place) {
+            state.places.insert(host.to_owned(), place);
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until `held`; gives the permit back meanwhile, so that those it waits for can work.
+    fn wait<T>(&self, limit: usize, mut held: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut state = lock(&self.state);
+        if let Some(found) = held(&mut state) {
+            return found;
+        }
+        state.working -= 1;
+        self.changed.notify_all();
+        let found = loop {
+            if let Some(found) = held(&mut state) {
+                break found;
+            }
+            state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        };
+        while state.working >= limit.max(1) {
+            state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        state.working += 1;
+        found
+    }
+
+    /// Waits until `other` has done everything that comes before `place`. False if it was not there and `speculative`.
+    pub fn await_host(&self, other: &str, place: &Place, speculative: bool, limit: usize) -> bool {
+        if speculative {
+            return lock(&self.state).places.get(other).is_none_or(|p| p.has_reached(place));
+        }
+        self.wait(limit, |state| state.places.get(other).is_none_or(|p| p.has_reached(place)).then_some(()));
+        true
+    }
+
+    /// Waits until all hosts of the batch have done everything before `place`; true if one of them failed.
+    pub fn await_all(&self, place: &Place, limit: usize) -> bool {
+        self.wait(limit, |state| state.places.values().all(|p| p.has_reached(place)).then_some(()));
+        let state = lock(&self.state);
+        state.fatal || state.places.values().any(|p| p.failed)
+    }
+
+    /// A host comes to a task that runs once. The first host of the batch that is still in the play runs it.
+    pub fn once(&self, key: &OnceKey, reader: &Reader, batch: &[String], limit: usize) -> Once {
+        let look = |state: &mut State| -> Option<Once> {
+            if let Some(Some(shared)) = state.once.get(key) {
+                return Some(Once::Told(shared.clone()));
+            }
+            // One that is past this place without telling never came here: its includes were others.
+            let leader = batch.iter().find(|h| {
+                **h == reader.host
+                    || state.places.get(*h).is_some_and(|p| !p.ended && p.order(&reader.place) != Ordering::Greater)
+            });
+            if leader.is_none_or(|l| *l == reader.host) {
+                return Some(Once::Run);
+            }
+            None
+        };
+        if reader.speculative {
+            return look(&mut lock(&self.state)).unwrap_or(Once::Later);
+        }
+        self.wait(limit, look)
+    }
+
+    /// The result of a `run_once` task, for the others.
+    pub fn tell(&self, key: OnceKey, shared: Shared) {
+        lock(&self.state).once.insert(key, Some(shared));
+        self.changed.notify_all();
+    }
+
+    /// Variables another host's task sets for `host` (`delegate_facts`).
+    pub fn give(&self, host: &str, set: Vec<(String, Value)>, facts: Vec<(String, Value)>) {
+        let mut state = lock(&self.state);
+        state.delegated.entry(host.to_owned()).or_default().extend(set);
+        state.delegated_facts.entry(host.to_owned()).or_default().extend(facts);
+    }
+
+    /// What others gave to `host` since it last looked: variables, facts.
+    #[allow(clippy::type_complexity)]
+    pub fn taken(&self, host: &str) -> (Vec<(String, Value)>, Vec<(String, Value)>) {
+        let mut state = lock(&self.state);
+        (state.delegated.remove(host).unwrap_or_default(), state.delegated_facts.remove(host).unwrap_or_default())
+    }
+}
+
+/// Who evaluates on this thread, for hostvars to know whom to wait for.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pub host: String,
+    pub place: Place,
+    pub speculative: bool,
+}
+
+thread_local! {
+    static READER: RefCell<Option<Reader>> = const { RefCell::new(None) };
+}
+
+/// Says who evaluates on this thread from now on.
+pub fn read_as(reader: Reader) {
+    READER.with(|r| *r.borrow_mut() = Some(reader));
+}
+
+/// Who evaluates on this thread.
+pub fn reader() -> Option<Reader> {
+    READER.with(|r| r.borrow().clone())
+}
