@@ -269,6 +269,7 @@ impl<'a> Applier<'a> {
             st.forget(&draft.target);
         } else {
             self.interpreter().foretell(st, draft, change);
+            st.realize();
         }
         let mut step = self.interpreter().settle(st, draft, ending);
         step.ms = start.elapsed().as_secs_f64() * 1000.0;
@@ -308,9 +309,10 @@ impl<'a> Applier<'a> {
                 }
             }
             if !self.send(st, batch, overs) {
-                return;
+                break;
             }
         }
+        st.realize();
     }
 
     /// One round trip. False if a step failed: the rest of the queue is void then.

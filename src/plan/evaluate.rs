@@ -426,7 +426,12 @@ impl Interpreter {
         let world = st.world(&draft.target, &draft.identity.key()).clone();
         let view = View::new(&world);
         let verdict = resource.reconcile(&view);
-        let (missing, _) = view.into_missing();
+        let (missing, rested_on) = view.into_missing();
+        if let (Some(unknown), Err(Stop::Failed(_)) | Ok(Verdict::Failed(_))) = (&st.clouded, &verdict) {
+            if !rested_on.is_empty() {
+                return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
+            }
+        }
         match verdict {
             Err(Stop::Needs) => Turn::Needs {
                 target: draft.target.clone(),

@@ -14,6 +14,7 @@ use super::turn::{Draft, Ending, Request, Turn};
 use crate::node::{Done, Identity, NodeError};
 use crate::problem::Problem;
 use crate::resources::{Change, Resource, TaskResult};
+use crate::template::Unknown;
 use crate::world::Query;
 
 /// Queries by target and identity.
@@ -34,6 +35,12 @@ impl Wanted {
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
+}
+
+/// From here on a step that fails for what is not on the node may yet find it there.
+fn cloud(st: &mut HostState, draft: &Draft) {
+    let unknown = Unknown::after_step(draft.name.clone());
+    st.clouded = Some(st.clouded.take().map_or(unknown.clone(), |before| before.merge(&unknown)));
 }
 
 /// What both drivers (plan and apply) share for one host.
@@ -129,6 +136,7 @@ impl Driver<'_> {
                         resume.get_or_insert(before);
                         self.interpreter.postpone(st, &draft);
                     } else {
+                        cloud(st, &draft);
                         steps.push(self.interpreter.settle(st, &draft, Ending::Unknown(unknown)));
                     }
                 }
@@ -156,6 +164,9 @@ impl Driver<'_> {
                             }
                         }
                     } else {
+                        if change.opaque {
+                            cloud(st, &draft);
+                        }
                         steps.push(self.interpreter.settle(st, &draft, Ending::Foretold(change)));
                         self.interpreter.run.publish(&self.interpreter.host, &st.vars);
                     }

@@ -159,6 +159,8 @@ pub struct HostState {
     pub visits: Arc<HashMap<(String, usize), usize>>,
     /// Tasks by how they ended, counted as Ansible does: a loop is one task.
     pub counts: HostSummary,
+    /// In a plan: a step before may have changed the node in ways that are not known, so what seems to be missing may be there by then.
+    pub clouded: Option<crate::template::Unknown>,
     /// A failed host that only runs what `force_handlers` and `always` ask for.
     pub failed: bool,
 }
@@ -203,6 +205,16 @@ impl HostState {
             world.predict(effects);
         }
         Arc::make_mut(&mut target.predicted).extend(effects.iter().cloned());
+    }
+
+    /// What was foretold has come about on every target: whatever it touched is asked again where it matters.
+    pub fn realize(&mut self) {
+        for target in self.worlds.values_mut() {
+            for world in target.worlds.values_mut() {
+                world.realize();
+            }
+            target.predicted = Arc::default();
+        }
     }
 
     /// A step ran whose effects are not known: nothing but facts is certain of the target any more.

@@ -88,6 +88,31 @@ impl World {
         self.predicted = Arc::default();
     }
 
+    /// What was foretold has come about: the node knows better from here on, and is asked again where it matters.
+    pub fn realize(&mut self) {
+        if self.predicted.is_empty() {
+            return;
+        }
+        let predicted = std::mem::take(&mut self.predicted);
+        let paths: BTreeSet<&str> = predicted.keys().filter_map(file_path).collect();
+        // At a path or below it all may be new, in the folders above it the list of what is there.
+        let touched = |query: &Query, path: &str| {
+            let mut up = Some(path);
+            while let Some(at) = up {
+                if paths.contains(at) {
+                    return true;
+                }
+                up = parent_of(at);
+            }
+            matches!(query, Query::Tree { .. }) && paths.iter().any(|p| below(p, path).is_some())
+        };
+        Arc::make_mut(&mut self.observed).retain(|query, _| match (query, file_path(query)) {
+            (Query::Read { .. }, _) => false,
+            (_, Some(path)) => !touched(query, path),
+            _ => !predicted.contains_key(query),
+        });
+    }
+
     /// Forgets one observed answer (`setup` asks for the facts again).
     pub fn forget_one(&mut self, query: &Query) {
         Arc::make_mut(&mut self.observed).remove(query);
