@@ -89,8 +89,47 @@ fn to_json(value: &Value) -> Json {
     }
 }
 
+/// Serves the files of the whole machine's temporary directory; `$URL` is a case's directory there.
+fn server() -> &'static str {
+    use std::io::{BufRead, BufReader, Write};
+    static ADDRESS: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    ADDRESS.get_or_init(|| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                std::thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                    let request = lines.next().unwrap_or_default();
+                    for line in lines {
+                        if line.is_empty() {
+                            break;
+                        }
+                    }
+                    let path = request.split(' ').nth(1).unwrap_or("/").to_owned();
+                    let (status, body) = match std::fs::read(&path) {
+                        Ok(body) => ("200 OK", body),
+                        Err(_) => ("404 Not Found", vec![]),
+                    };
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        body.len()
+                    );
+                    let _ = stream.write_all(&body);
+                });
+            }
+        });
+        address
+    })
+}
+
 fn in_dir(json: &Json, dir: &str) -> Json {
     match json {
+        Json::String(s) if s.contains("$URL") => {
+            Json::String(s.replace("$URL", &format!("{}{dir}", server())).replace("$DIR", dir))
+        }
         Json::String(s) => Json::String(s.replace("$DIR", dir)),
         Json::Array(items) => items.iter().map(|v| in_dir(v, dir)).collect(),
         Json::Object(map) => map.iter().map(|(k, v)| (k.clone(), in_dir(v, dir))).collect(),

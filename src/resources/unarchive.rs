@@ -213,6 +213,7 @@ impl Unarchive {
 
     fn want_members(&self, view: &View, listing: &Listing) -> Result<(), Stop> {
         for target in self.targets(listing)? {
+            view.want(self.owner_queries(target.member));
             view.want([Query::Stat { path: target.path.clone(), follow: false }]);
             if matches!(target.member.kind, MemberKind::File { .. } | MemberKind::Hard(_)) {
                 view.want([Query::Digest { path: target.path.clone(), algorithm: Algorithm::Sha1 }]);
@@ -222,6 +223,41 @@ impl Unarchive {
             }
         }
         Ok(())
+    }
+
+    /// Who a member will belong to is decided by the names the archive gives, if the node knows them.
+    fn owner_queries(&self, member: &Member) -> Vec<Query> {
+        let mut all = vec![];
+        if self.keeps_owner() && !member.is_zip() {
+            if self.attributes.owner.is_none() && !matches!(member.user.as_str(), "" | "root") {
+                all.push(Query::Account { name: member.user.clone() });
+            }
+            if self.attributes.group.is_none() && !matches!(member.group.as_str(), "" | "root") {
+                all.push(Query::Group { name: member.group.clone() });
+            }
+        }
+        all
+    }
+
+    /// Numbers and names of a member's owner and group on the node.
+    fn owner_on_node(&self, view: &View, member: &Member) -> Result<((u32, String), (u32, String)), Stop> {
+        let by_number = |id: u32| (id, if id == 0 { "root".to_owned() } else { String::new() });
+        let (mut user, mut group) = (by_number(member.uid), by_number(member.gid));
+        for query in self.owner_queries(member) {
+            match view.ask(query) {
+                Ok(Answer::Account(Some(account))) => user = (account.uid, account.name),
+                Ok(Answer::Group(Some(entry))) => group = (entry.gid, entry.name),
+                Err(Stop::Needs) => return Err(Stop::Needs),
+                _ => {}
+            }
+        }
+        if member.user == "root" {
+            user = by_number(0);
+        }
+        if member.group == "root" {
+            group = by_number(0);
+        }
+        Ok((user, group))
     }
 
     /// Folders below `dest` on the way to a path.
@@ -294,7 +330,7 @@ impl Unarchive {
                     made.push(target.path.clone());
                 }
                 let old = view.stat(&target.path, false)?;
-                let stat = self.stat_after(&resolved, target, old.as_ref(), &targets)?;
+                let stat = self.stat_after(view, &resolved, target, old.as_ref(), &targets)?;
                 if target.path == self.dest {
                     dest = stat.clone();
                 }
@@ -404,15 +440,16 @@ impl Unarchive {
             return Ok(false);
         }
         let owner_counts = self.keeps_owner() && member.mode.is_some() && !member.is_zip();
-        let user =
-            !owner_counts || self.attributes.owner.is_some() || stat.uid == member.uid || stat.owner == member.user;
-        let group =
-            !owner_counts || self.attributes.group.is_some() || stat.gid == member.gid || stat.group == member.group;
-        Ok(user && group)
+        if !owner_counts {
+            return Ok(true);
+        }
+        let ((uid, _), (gid, _)) = self.owner_on_node(view, member)?;
+        Ok((self.attributes.owner.is_some() || stat.uid == uid) && (self.attributes.group.is_some() || stat.gid == gid))
     }
 
     fn stat_after(
         &self,
+        view: &View,
         resolved: &Resolved,
         target: &Target,
         old: Option<&Stat>,
@@ -434,10 +471,7 @@ impl Unarchive {
         }
         stat.mode = self.mode_of(member, resolved);
         if self.keeps_owner() && !member.is_zip() {
-            stat.uid = member.uid;
-            stat.gid = member.gid;
-            stat.owner.clone_from(&member.user);
-            stat.group.clone_from(&member.group);
+            ((stat.uid, stat.owner), (stat.gid, stat.group)) = self.owner_on_node(view, member)?;
         }
         resolved.applied(&stat)
     }
@@ -477,7 +511,7 @@ impl Unarchive {
         let mut actions = vec![];
         for target in written {
             let path = target.path.clone();
-            let stat = self.stat_after(resolved, target, None, &[])?;
+            let stat = self.stat_after(view, resolved, target, None, &[])?;
             match &target.member.kind {
                 MemberKind::Dir => {
                     if view.stat(&path, true)?.is_none() {
