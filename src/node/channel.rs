@@ -53,5 +53,5 @@ pub trait Transport: Send {
     fn describe(&self) -> String;
 
     /// The login user, if it is known before asking the node.
-    fn user(&self) -> Option<String>;
+    fn user(&mut self) -> Option<String>;
 }

@@ -36,7 +36,7 @@ impl Node {
     }
 
     /// Becoming the user one already is needs no second shell.
-    fn effective(&self, identity: &Identity) -> Identity {
+    fn effective(&mut self, identity: &Identity) -> Identity {
         match (&identity.become_user, self.transport.user()) {
             (Some(user), Some(login)) if *user == login => Identity::default(),
             (None, _) => Identity::default(),
@@ -93,7 +93,13 @@ impl Node {
             ShellError::Timeout(wait) => {
                 return NodeError::Timeout { what: self.transport.describe(), seconds: wait.as_secs() };
             }
-            ShellError::Lost { why, stderr } => (why, stderr.as_str()),
+            ShellError::Lost { why, broken: true, .. } => {
+                return NodeError::Unreachable {
+                    message: format!("lost the connection to {}: {why}", self.transport.describe()),
+                    help: vec![],
+                };
+            }
+            ShellError::Lost { why, stderr, .. } => (why, stderr.as_str()),
         };
         if let Some(error) = self.transport.explain(stderr) {
             return error;
@@ -116,7 +122,7 @@ impl Node {
             ShellError::Timeout(wait) => {
                 NodeError::Timeout { what: self.transport.describe(), seconds: wait.as_secs() }
             }
-            ShellError::Lost { why, stderr } => self.transport.explain(&stderr).unwrap_or_else(|| {
+            ShellError::Lost { why, stderr, .. } => self.transport.explain(&stderr).unwrap_or_else(|| {
                 let words = last_line(&stderr).map_or_else(|| why.clone(), |line| format!("{why}: {line}"));
                 NodeError::Unreachable {
                     message: format!("lost the connection to {}: {words}", self.transport.describe()),
@@ -290,32 +296,23 @@ impl Conversation for Node {
             Err(e) => {
                 let identity = self.shells[at].0.clone();
                 self.shells.remove(at);
-                Err(self.refused(&identity, &e))
+                let error = self.refused(&identity, &e);
+                if matches!(error, NodeError::Unreachable { .. }) {
+                    self.disconnect();
+                }
+                Err(error)
             }
         }
     }
 
     fn ask(&mut self, identity: &Identity, queries: &[Query]) -> Result<Vec<Answer>, NodeError> {
-        let mut answers: Vec<Option<Answer>> = queries.iter().map(|_| None).collect();
-        let parts = ask::parts(queries, &mut answers);
-        if !parts.is_empty() {
-            let at = self.shell(identity)?;
-            let wait = self.command_timeout();
-            let shell = &mut self.shells[at].1;
-            shell.need(Library::Query);
-            let mut script: String = parts.iter().map(|p| p.script() + "\n").collect();
-            script += "kd_end z $P";
-            shell.request('b', &script, None);
-            let mut reader = ask::Reader::new(&parts, &shell.nonce);
-            let before = shell.processes;
-            self.traffic.round_trips += 1;
-            self.exchange(at, wait, &mut |section| Ok(reader.take(section, &mut answers)))?;
-            let shell = &mut self.shells[at].1;
-            shell.processes = reader.processes.max(before);
-            self.traffic.processes += shell.processes - before;
+        let idle = self.has_shell(identity);
+        match self.ask_once(identity, queries) {
+            // A connection that stood idle may have been cut (a firewall, a restart of sshd): asking changes nothing, so
+            // it is asked again over a new one.
+            Err(NodeError::Unreachable { .. }) if idle => self.ask_once(identity, queries),
+            answered => answered,
         }
-        let missing = || Answer::Failed("the node gave no answer".into());
-        Ok(answers.into_iter().map(|a| a.unwrap_or_else(missing)).collect())
     }
 
     fn act(
@@ -351,6 +348,34 @@ fn is_special(action: &Action) -> bool {
 }
 
 impl Node {
+    fn has_shell(&mut self, identity: &Identity) -> bool {
+        let identity = self.effective(identity);
+        self.shells.iter().any(|(id, shell)| *id == identity && shell.is_greeted())
+    }
+
+    fn ask_once(&mut self, identity: &Identity, queries: &[Query]) -> Result<Vec<Answer>, NodeError> {
+        let mut answers: Vec<Option<Answer>> = queries.iter().map(|_| None).collect();
+        let parts = ask::parts(queries, &mut answers);
+        if !parts.is_empty() {
+            let at = self.shell(identity)?;
+            let wait = self.command_timeout();
+            let shell = &mut self.shells[at].1;
+            shell.need(Library::Query);
+            let mut script: String = parts.iter().map(|p| p.script() + "\n").collect();
+            script += "kd_end z $P";
+            shell.request('b', &script, None);
+            let mut reader = ask::Reader::new(&parts, &shell.nonce);
+            let before = shell.processes;
+            self.traffic.round_trips += 1;
+            self.exchange(at, wait, &mut |section| Ok(reader.take(section, &mut answers)))?;
+            let shell = &mut self.shells[at].1;
+            shell.processes = reader.processes.max(before);
+            self.traffic.processes += shell.processes - before;
+        }
+        let missing = || Answer::Failed("the node gave no answer".into());
+        Ok(answers.into_iter().map(|a| a.unwrap_or_else(missing)).collect())
+    }
+
     fn act_specially(&mut self, identity: &Identity, index: usize, action: &Action) -> Result<Done, NodeError> {
         let failed = |message: String| Done::Failed { message, output: Output { rc: 1, ..Output::default() } };
         match action {

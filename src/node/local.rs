@@ -34,7 +34,7 @@ impl Transport for Local {
         "the control machine".to_owned()
     }
 
-    fn user(&self) -> Option<String> {
+    fn user(&mut self) -> Option<String> {
         own_account()
     }
 }

@@ -66,9 +66,11 @@ impl Piece {
 #[derive(Debug, Clone)]
 pub enum ShellError {
     /// The channel broke or the shell ended; its last words on stderr.
+    /// `broken`: the connection itself failed, not the shell.
     Lost {
         why: String,
         stderr: String,
+        broken: bool,
     },
     Timeout(Duration),
 }
@@ -193,7 +195,7 @@ impl Shell {
             }
             let before = self.inbox.out.len() + self.inbox.err.len();
             if let Err(e) = self.channel.exchange(&[], &mut self.inbox, until) {
-                return Err(self.lost(e.0));
+                return Err(self.broken(e));
             }
             self.received += (self.inbox.out.len() + self.inbox.err.len() - before) as u64;
         }
@@ -333,7 +335,7 @@ impl Shell {
                         until = Instant::now() + silence;
                     }
                 }
-                Err(ChannelError(why)) => return Err(self.lost(why)),
+                Err(e) => return Err(self.broken(e)),
             }
             if self.inbox.err.len() > 64 * 1024 {
                 self.inbox.err.drain(..32 * 1024);
@@ -343,7 +345,16 @@ impl Shell {
 
     fn lost(&mut self, why: String) -> ShellError {
         self.dead = true;
-        ShellError::Lost { why, stderr: String::from_utf8_lossy(&self.inbox.err).trim().to_owned() }
+        ShellError::Lost { why, stderr: String::from_utf8_lossy(&self.inbox.err).trim().to_owned(), broken: false }
+    }
+
+    fn broken(&mut self, error: ChannelError) -> ShellError {
+        self.dead = true;
+        ShellError::Lost {
+            why: error.0,
+            stderr: String::from_utf8_lossy(&self.inbox.err).trim().to_owned(),
+            broken: true,
+        }
     }
 
     fn next_section(&mut self) -> Option<Section> {

@@ -67,10 +67,18 @@ impl Ssh {
                 help: vec!["install OpenSSH's `ssh` on the control machine".into()],
             }));
         }
-        if self.connected.is_none() {
-            self.connected = Some(connect(&self.target, &settings, 0)?);
+        // A connection that stood idle may be gone without our knowing: then a new one is made, once.
+        if self.connected.is_some() {
+            if let Ok(channel) = self.channel_on_session(command, &settings) {
+                return Ok(channel);
+            }
         }
-        let Some(Connected { session, stream }) = &self.connected else { unreachable!("just connected") };
+        self.connected = Some(connect(&self.target, &settings, 0)?);
+        Ok(self.channel_on_session(command, &settings)?)
+    }
+
+    fn channel_on_session(&mut self, command: &str, settings: &Settings) -> Result<Box<dyn Channel>, NodeError> {
+        let Some(Connected { session, stream }) = &self.connected else { unreachable!("connected before") };
         session.set_blocking(true);
         session.set_timeout(millis(settings.connect_timeout));
         let trouble = |e: ssh2::Error| NodeError::Unreachable {
@@ -122,8 +130,8 @@ impl Transport for Ssh {
         }
     }
 
-    fn user(&self) -> Option<String> {
-        self.settings.as_ref().map(|s| s.user.clone()).or_else(|| self.target.user.clone())
+    fn user(&mut self) -> Option<String> {
+        self.settings().ok().map(|s| s.user)
     }
 }
 

@@ -150,7 +150,7 @@ impl Transport for SystemSsh {
         }
     }
 
-    fn user(&self) -> Option<String> {
+    fn user(&mut self) -> Option<String> {
         self.user.clone()
     }
 }

@@ -14,36 +14,32 @@ use crate::world::{Answer, Query};
 /// Why a set of members must not be extracted, if so. Each is a name and, for a link, where it points.
 fn escape<'a>(members: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone) -> Option<String> {
     let outside = |path: &str| path.starts_with('/') || path.split('/').any(|part| part == "..");
-    let mut leaving: Vec<&str> = vec![];
+    let parts = |path: &'a str| path.split('/').filter(|p| !p.is_empty() && *p != ".").collect::<Vec<_>>();
+    let mut links: Vec<Vec<&str>> = vec![];
+    let mut leaving = false;
     for (path, link) in members.clone() {
         if outside(path) {
             return Some(format!("its member `{path}` would land outside the destination"));
         }
         if let Some(target) = link {
             // `a/b/../c` stays inside as long as it does not climb above the root of the archive.
-            let depth = path.trim_matches('/').matches('/').count();
-            let mut level = i64::try_from(depth).unwrap_or(0);
-            let mut climbs = target.starts_with('/');
-            for part in target.split('/') {
-                match part {
-                    ".." => level -= 1,
-                    "" | "." => {}
-                    _ => level += 1,
-                }
-                climbs |= level < 0;
+            let mut level = i64::try_from(parts(path).len()).unwrap_or(i64::MAX) - 1;
+            leaving |= target.starts_with('/');
+            for part in parts(target) {
+                level += if part == ".." { -1 } else { 1 };
+                leaving |= level < 0;
             }
-            if climbs {
-                leaving.push(path.trim_matches('/'));
-            }
+            links.push(parts(path));
         }
     }
+    if !leaving {
+        return None;
+    }
+    // A link that leads outside is harmless alone. Links may lead to links: with one that leaves, none may be gone through.
     for (path, _) in members {
-        let path = path.trim_start_matches("./").trim_matches('/');
-        let through = leaving.iter().find(|l| {
-            let link = l.trim_start_matches("./");
-            path.len() > link.len() && path.starts_with(link) && path.as_bytes()[link.len()] == b'/'
-        });
-        if let Some(link) = through {
+        let path = parts(path);
+        if let Some(link) = links.iter().find(|link| path.len() > link.len() && path.starts_with(link)) {
+            let (path, link) = (path.join("/"), link.join("/"));
             return Some(format!("its member `{path}` would land outside the destination through the link `{link}`"));
         }
     }
@@ -65,7 +61,12 @@ fn escape_of(members: &[Member]) -> Option<String> {
         };
         (m.shown.as_str(), link)
     });
-    hard.or_else(|| escape(pairs))
+    // What a hard link names is reached by its path as well.
+    let named = members.iter().filter_map(|m| match &m.kind {
+        MemberKind::Hard(to) => Some((to.as_str(), None)),
+        _ => None,
+    });
+    hard.or_else(|| escape(pairs.chain(named)))
 }
 
 /// A sent archive made ready: what to stream, and tar's option for its compression.
@@ -276,6 +277,7 @@ mod tests {
         assert_eq!(judge(&[("a", Some("/etc"))]), None);
         assert!(judge(&[("a", Some("/etc")), ("a/x", None)]).is_some());
         assert!(judge(&[("./d/a", Some("../../etc")), ("d/a/x", None)]).is_some());
+        assert!(judge(&[("out", Some("/etc")), ("l", Some("out")), ("l/x", None)]).is_some());
         assert_eq!(judge(&[("ab", Some("/etc")), ("abc/x", None)]), None);
     }
 }

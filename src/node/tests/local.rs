@@ -434,3 +434,72 @@ fn archives_that_would_write_elsewhere_are_refused() {
         assert!(!dir.path().join("evil").exists());
     });
 }
+
+#[test]
+fn start_up_files_that_talk_do_not_disturb() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shell = dir.path().join("sh");
+    fs::write(&shell, "#!/bin/sh\necho uid=7 welcome; echo 'and more' >&2\nexec /bin/sh \"$@\"\n").expect("written");
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).expect("set");
+    let shell = Some(shell.display().to_string());
+    let mut node = connect(&Target { transport: Transport::Local, shell, ..Target::default() });
+    assert_eq!(node.hello(&me()).expect("a shell").uid, rustix::process::geteuid().as_raw());
+    let none = Target { transport: Transport::Local, shell: Some("/no/such/shell".into()), ..Target::default() };
+    let Err(NodeError::Refused { message, help }) = connect(&none).hello(&me()) else { panic!("refused") };
+    assert!(message.contains("no shell") && help[0].contains("/no/such/shell"), "{message} {help:?}");
+}
+
+#[test]
+fn every_other_action() {
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().display().to_string();
+        let path = |name: &str| format!("{root}/{name}");
+        let own = Owner { user: Some("1".into()), group: Some("2".into()) };
+        let mut node = local();
+        let done = act(
+            &mut *node,
+            &[
+                write(&path("-a b"), b"1"),
+                Action::Hardlink { path: path("hard"), source: path("-a b") },
+                Action::Symlink { path: path("link"), target: "nowhere".into() },
+                Action::Symlink { path: path("link"), target: "-a b".into() },
+                Action::CopyOnNode {
+                    source: path("hard"),
+                    path: path("copy"),
+                    mode: Some(0o604),
+                    owner: own.clone(),
+                    validate: None,
+                    backup: None,
+                },
+                Action::Touch {
+                    path: path("touched"),
+                    access: Some("@1000000000".into()),
+                    modify: Some("@1000000001".into()),
+                },
+                Action::Touch { path: path("empty"), access: None, modify: None },
+                Action::MakeDir { path: path("d"), mode: Some(0o2770), owner: own.clone() },
+                write(&path("d/f"), b"2"),
+                Action::SetModeRecursive { path: path("d"), symbolic: "u=rwX,g=,o=".into() },
+                Action::SetOwner { path: path("d"), owner: own.clone(), recursive: true, follow: false },
+                Action::SetOwner { path: path("link"), owner: own, recursive: false, follow: false },
+                Action::SetMode { path: path("link"), mode: 0o600, follow: false },
+                Action::Rename { from: path("hard"), to: path("renamed") },
+                Action::Remove { path: path("touched") + "-not" },
+            ],
+        );
+        assert!(matches!(done.last(), Some(Done::Ok(_))) && done.len() == 15, "{done:?}");
+        let stat = |name: &str| fs::symlink_metadata(path(name)).expect("there");
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(stat("renamed").ino(), stat("-a b").ino());
+        assert_eq!(fs::read_link(path("link")).expect("a link").to_str(), Some("-a b"));
+        assert_eq!((stat("copy").mode() & 0o7777, stat("copy").uid(), stat("copy").gid()), (0o604, 1, 2));
+        assert_eq!((stat("touched").atime(), stat("touched").mtime()), (1_000_000_000, 1_000_000_001));
+        assert_eq!(stat("empty").len(), 0);
+        assert_eq!((stat("d").mode() & 0o777, stat("d/f").mode() & 0o777, stat("d/f").uid()), (0o700, 0o600, 1));
+        assert_eq!((stat("link").uid(), stat("-a b").uid()), (1, rustix::process::geteuid().as_raw()));
+        let done = act(&mut *node, &[Action::Remove { path: path("d") }, write(&path(""), b"a directory is there")]);
+        assert!(matches!(&done[..], [Done::Ok(_), Done::Failed { .. }]), "{done:?}");
+        assert!(!fs::exists(path("d")).expect("known"));
+    });
+}
