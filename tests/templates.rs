@@ -132,3 +132,34 @@ fn templates_give_what_ansible_core_gives() {
     assert!(files > 0);
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn template_files_render_as_the_template_module_writes_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates/files");
+    let loaded = yaml::load_file(folder.join("cases.yml")).expect("readable").single().expect("one document");
+    let map = loaded.as_map().expect("a mapping");
+    let vars = map.get("vars").and_then(Node::as_map).expect("vars");
+    let scope =
+        Scope::written("vars", vars.iter().map(|(k, v)| (k.as_str().unwrap_or_default().to_owned(), v.clone())));
+    let golden: Vec<Json> =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("golden.json")).expect("golden file"))
+            .expect("golden JSON");
+    let cases = map.get("files").and_then(Node::as_seq).expect("files");
+    assert_eq!(cases.len(), golden.len(), "run generate.py");
+    let engine = Engine::new(EngineOptions::default());
+    let context = Context::new(&engine, vec![scope], Arc::new(SearchPaths::default()));
+    let mut wrong = vec![];
+    for (node, expected) in cases.iter().zip(&golden) {
+        let text = node.as_str().expect("text");
+        let request = kdeploy::template::template_request("case.j2", text, vec![]);
+        let got = context.render_file(&request);
+        let same = match &got {
+            Ok(out) => expected["value"] == json!(out),
+            Err(_) => expected["value"].is_null(),
+        };
+        if !same {
+            wrong.push(format!("{text:?}\n    got    {got:?}\n    wanted {:?}", expected["value"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}

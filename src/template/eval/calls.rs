@@ -360,7 +360,7 @@ impl Interp<'_> {
         }
         let results = match self.ctx.run_lookup(name, &given.positional, &given.named) {
             Ok(results) => results,
-            Err(EvalError::Failed(problem)) if errors != "strict" => {
+            Err(EvalError::Failed(problem)) if errors != "strict" && problem.code != "unknown-lookup" => {
                 if errors == "warn" {
                     self.ctx.engine().warn(
                         "lookup",

@@ -9,7 +9,7 @@ use minijinja::{Error, State, Value};
 use crate::template::args::{
     Call, Entry, defined, err, flag, integer, items, list, opt_string, pairs, string, text, truth, tuple,
 };
-use crate::template::call::{apply_filter, perform_test, undefined};
+use crate::template::call::{apply_filter, perform_test, undefined, undefined_value};
 use crate::template::types::type_name;
 use crate::template::{attribute, repr};
 
@@ -61,7 +61,8 @@ fn map(state: &mut State, mut call: Call) -> Result<Value, Error> {
             if found.is_undefined() {
                 match &default {
                     Some(default) => found = default.clone(),
-                    None => return Err(undefined(format!("{} has no attribute `{}`", describe(&item), text(&key)))),
+                    // Undefined only where it is used, as in Ansible: `select('defined')` may follow.
+                    None => found = undefined_value(format!("{} has no attribute `{}`", describe(&item), text(&key))),
                 }
             }
             out.push(found);

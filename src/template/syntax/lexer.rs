@@ -190,7 +190,7 @@ impl Lexer<'_> {
                     let Some(close_at) = source[inner..].find(&close).map(|i| inner + i) else {
                         return Err(SyntaxError::new("the comment is not closed", at, source.len()));
                     };
-                    text_start = self.after_close(close_at, close.len(), source[..close_at].chars().last(), true);
+                    text_start = self.after_close(close_at, close.len(), source[..close_at].chars().last());
                 }
                 Opening::Variable => {
                     self.push(Tok::VariableBegin, at, inner);
@@ -215,20 +215,20 @@ impl Lexer<'_> {
                     let (close_at, sign) = self.code(Some(&close), source.len())?;
                     let mark = close_at + usize::from(sign.is_some());
                     self.push(Tok::BlockEnd, close_at, mark + close.len());
-                    text_start = self.after_close(mark, close.len(), sign, true);
+                    text_start = self.after_close(mark, close.len(), sign);
                 }
             }
         }
     }
 
     /// Where text goes on after a closing mark at `at`: `-` takes all white space, `trim_blocks` one newline unless `+`.
-    fn after_close(&self, at: usize, len: usize, sign: Option<char>, trims: bool) -> usize {
+    fn after_close(&self, at: usize, len: usize, sign: Option<char>) -> usize {
         let end = at + len;
         let rest = &self.source[end..];
         match sign {
             Some('-') => self.source.len() - rest.trim_start().len(),
             Some('+') => end,
-            _ if trims && self.options.trim_blocks => {
+            _ if self.options.trim_blocks => {
                 let cut = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix(['\n', '\r'])).unwrap_or(rest);
                 self.source.len() - cut.len()
             }
@@ -243,8 +243,8 @@ impl Lexer<'_> {
         let Some((sign, body)) = tag(source, inner, "raw", &close) else { return Ok(None) };
         let mut from = match sign {
             Some('-') => source.len() - source[body..].trim_start().len(),
-            Some('+') => body,
-            _ => self.after_close(body - close.len(), close.len(), None, true),
+            // `trim_blocks` is not for the beginning of a raw block.
+            _ => body,
         };
         let mut search = body;
         while let Some(i) = source[search..].find(&open).map(|i| search + i) {
@@ -265,7 +265,7 @@ impl Lexer<'_> {
                     }
                 }
                 self.text(from, to);
-                return Ok(Some(self.after_close(end - close.len(), close.len(), sign, true)));
+                return Ok(Some(self.after_close(end - close.len(), close.len(), sign)));
             }
             search = i + open.len();
         }
