@@ -21,6 +21,7 @@ mod dpkg;
 mod edits;
 mod fail;
 mod file;
+mod find;
 mod get_url;
 mod getent;
 mod group;

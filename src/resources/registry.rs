@@ -33,6 +33,7 @@ static TYPES: &[&ResourceType] = &[
     &super::dpkg::SELECTIONS,
     // e
     // f
+    &super::find::TYPE,
     &super::fail::TYPE,
     &super::file::TYPE,
     // g

@@ -64,12 +64,8 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 
 impl StatOf {
     fn mime_query(&self) -> Query {
-        let mut argv = vec!["file", "--mime-type", "--mime-encoding"];
-        if self.follow {
-            argv.push("-L");
-        }
-        argv.extend(["--", self.path.as_str()]);
-        Query::Read { argv: argv.into_iter().map(str::to_owned).collect() }
+        let argv = ["file", "--mime-type", "--mime-encoding", "--", &self.path];
+        Query::Read { argv: argv.map(str::to_owned).to_vec() }
     }
 
     fn attributes_query(&self) -> Query {
@@ -95,7 +91,7 @@ impl Resource for StatOf {
     fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
         let query = Query::Stat { path: self.path.clone(), follow: self.follow };
         let first = view.knows(&query);
-        view.want([query]);
+        view.want([query, Query::Stat { path: self.path.clone(), follow: true }]);
         if let Some(algorithm) = self.algorithm {
             view.want([Query::Digest { path: self.path.clone(), algorithm }]);
         }
@@ -115,53 +111,11 @@ impl Resource for StatOf {
             let absent = Value::from_pairs([("exists", Value::from(false))]);
             return Ok(Verdict::Unchanged(TaskResult::unchanged().with("stat", absent)));
         };
-        let mut out: Vec<(&str, Value)> = vec![];
-        let number = |n: f64| if n.is_nan() { unknown() } else { Value::from(n) };
-        let id = |n: u32| if n == UNKNOWN_ID { unknown() } else { Value::from(n) };
-        let predicted = stat.mtime.is_nan();
-        let inode = |n: u64| if predicted { unknown() } else { Value::from(n) };
-        let bit = |mask: u32| Value::from(stat.mode & mask != 0);
-        let is = |kind: FileKind| Value::from(stat.kind == kind);
-        out.extend([
-            ("exists", Value::from(true)),
-            ("path", Value::from(self.shown.as_str())),
-            ("mode", Value::from(format!("{:04o}", stat.mode))),
-            ("isdir", is(FileKind::Directory)),
-            ("ischr", is(FileKind::CharDevice)),
-            ("isblk", is(FileKind::BlockDevice)),
-            ("isreg", is(FileKind::File)),
-            ("isfifo", is(FileKind::Fifo)),
-            ("islnk", is(FileKind::Link)),
-            ("issock", is(FileKind::Socket)),
-            ("uid", id(stat.uid)),
-            ("gid", id(stat.gid)),
-            ("size", if stat.size == UNKNOWN_SIZE { unknown() } else { Value::from(stat.size) }),
-            ("inode", inode(stat.inode)),
-            ("dev", inode(stat.device)),
-            ("nlink", Value::from(stat.links)),
-            ("atime", number(stat.atime)),
-            ("mtime", number(stat.mtime)),
-            ("ctime", number(stat.ctime)),
-            ("wusr", bit(0o200)),
-            ("rusr", bit(0o400)),
-            ("xusr", bit(0o100)),
-            ("wgrp", bit(0o020)),
-            ("rgrp", bit(0o040)),
-            ("xgrp", bit(0o010)),
-            ("woth", bit(0o002)),
-            ("roth", bit(0o004)),
-            ("xoth", bit(0o001)),
-            ("isuid", bit(0o4000)),
-            ("isgid", bit(0o2000)),
-        ]);
-        let access = self.access(view, &stat)?;
+        let mut out = attributes_of(&self.shown, &stat);
+        // Access is asked of what a link leads to.
+        let end = if stat.kind == FileKind::Link { view.stat(&self.path, true)? } else { Some(stat.clone()) };
+        let access = self.access(view, end.as_ref())?;
         out.extend([("readable", access(4)), ("writeable", access(2)), ("executable", access(1))]);
-        if !stat.owner.is_empty() {
-            out.push(("pw_name", Value::from(stat.owner.as_str())));
-        }
-        if !stat.group.is_empty() {
-            out.push(("gr_name", Value::from(stat.group.as_str())));
-        }
         if stat.kind == FileKind::Link {
             out.push(("lnk_target", stat.target.as_deref().map_or(Value::from(()), Value::from)));
             out.push(("lnk_source", stat.real.as_deref().map_or(Value::from(()), Value::from)));
@@ -178,7 +132,12 @@ impl Resource for StatOf {
         }
         if self.mime {
             let text = self.read(view, self.mime_query(), &stat)?;
-            let (mime, charset) = text.as_deref().and_then(|t| mime_of(t, &self.path)).unwrap_or_else(|| guess(&stat));
+            let text = text.filter(|_| end.is_some());
+            let unknown = || ("unknown".to_owned(), "unknown".to_owned());
+            let (mime, charset) = text
+                .as_deref()
+                .and_then(|t| mime_of(t, &self.path))
+                .unwrap_or_else(|| if end.is_some() { guess(&stat) } else { unknown() });
             out.extend([("mimetype", Value::from(mime)), ("charset", Value::from(charset))]);
         }
         if self.attributes {
@@ -196,9 +155,59 @@ impl Resource for StatOf {
     }
 }
 
+/// The keys that follow from a stat alone; `find` has them too.
+pub(super) fn attributes_of(path: &str, stat: &Stat) -> Vec<(&'static str, Value)> {
+    let mut out: Vec<(&'static str, Value)> = vec![];
+    let number = |n: f64| if n.is_nan() { unknown() } else { Value::from(n) };
+    let id = |n: u32| if n == UNKNOWN_ID { unknown() } else { Value::from(n) };
+    let predicted = stat.mtime.is_nan();
+    let inode = |n: u64| if predicted { unknown() } else { Value::from(n) };
+    let bit = |mask: u32| Value::from(stat.mode & mask != 0);
+    let is = |kind: FileKind| Value::from(stat.kind == kind);
+    out.extend([
+        ("exists", Value::from(true)),
+        ("path", Value::from(path)),
+        ("mode", Value::from(format!("{:04o}", stat.mode))),
+        ("isdir", is(FileKind::Directory)),
+        ("ischr", is(FileKind::CharDevice)),
+        ("isblk", is(FileKind::BlockDevice)),
+        ("isreg", is(FileKind::File)),
+        ("isfifo", is(FileKind::Fifo)),
+        ("islnk", is(FileKind::Link)),
+        ("issock", is(FileKind::Socket)),
+        ("uid", id(stat.uid)),
+        ("gid", id(stat.gid)),
+        ("size", if stat.size == UNKNOWN_SIZE { unknown() } else { Value::from(stat.size) }),
+        ("inode", inode(stat.inode)),
+        ("dev", inode(stat.device)),
+        ("nlink", Value::from(stat.links)),
+        ("atime", number(stat.atime)),
+        ("mtime", number(stat.mtime)),
+        ("ctime", number(stat.ctime)),
+        ("wusr", bit(0o200)),
+        ("rusr", bit(0o400)),
+        ("xusr", bit(0o100)),
+        ("wgrp", bit(0o020)),
+        ("rgrp", bit(0o040)),
+        ("xgrp", bit(0o010)),
+        ("woth", bit(0o002)),
+        ("roth", bit(0o004)),
+        ("xoth", bit(0o001)),
+        ("isuid", bit(0o4000)),
+        ("isgid", bit(0o2000)),
+    ]);
+    if !stat.owner.is_empty() {
+        out.push(("pw_name", Value::from(stat.owner.as_str())));
+    }
+    if !stat.group.is_empty() {
+        out.push(("gr_name", Value::from(stat.group.as_str())));
+    }
+    out
+}
+
 impl StatOf {
     /// What the task's user may do with the file, by owner, groups and mode. Root may read and write all.
-    fn access(&self, view: &View, stat: &Stat) -> Result<impl Fn(u32) -> Value, Stop> {
+    fn access(&self, view: &View, stat: Option<&Stat>) -> Result<impl Fn(u32) -> Value, Stop> {
         let account = match self.user.as_str() {
             "root" | "" => None,
             name => match view.account(name) {
@@ -207,14 +216,15 @@ impl StatOf {
                 Err(_) => Some(None),
             },
         };
-        let mode = if stat.kind == FileKind::Link { 0o777 } else { stat.mode };
-        let any_execute = mode & 0o111 != 0 || stat.kind == FileKind::Directory;
-        let class = match account {
-            None => None,
-            Some(None) => Some(mode & 7),
-            Some(Some(a)) if a.uid == stat.uid => Some((mode >> 6) & 7),
-            Some(Some(a)) if a.gid == stat.gid || a.groups.contains(&stat.group) => Some((mode >> 3) & 7),
-            Some(Some(_)) => Some(mode & 7),
+        let mode = stat.map_or(0, |s| s.mode);
+        let any_execute = stat.is_some_and(|s| mode & 0o111 != 0 || s.kind == FileKind::Directory);
+        let class = match (account, stat) {
+            (_, None) => Some(0),
+            (None, _) => None,
+            (Some(None), _) => Some(mode & 7),
+            (Some(Some(a)), Some(s)) if a.uid == s.uid => Some((mode >> 6) & 7),
+            (Some(Some(a)), Some(s)) if a.gid == s.gid || a.groups.contains(&s.group) => Some((mode >> 3) & 7),
+            (Some(Some(_)), Some(_)) => Some(mode & 7),
         };
         Ok(move |bit: u32| match class {
             None => Value::from(bit != 1 || any_execute),
