@@ -7,8 +7,14 @@ mod choose;
 mod convert;
 pub mod crypt;
 pub mod data;
+mod general;
+mod ip;
+mod ipaddr;
+mod jmespath;
+mod jmespath_run;
 pub mod json;
 pub mod mappings;
+mod network;
 pub mod numbers;
 pub mod paths;
 pub mod random;
@@ -16,6 +22,7 @@ mod regex;
 pub mod sets;
 pub mod text;
 mod urls;
+mod vaulting;
 mod wrap;
 mod yaml;
 
@@ -31,8 +38,13 @@ const FAMILIES: &[&[Entry]] = &[
     choose::FILTERS,
     convert::FILTERS,
     data::FILTERS,
+    ipaddr::FILTERS,
+    jmespath_run::FILTERS,
     json::FILTERS,
+    general::FILTERS,
+    vaulting::FILTERS,
     mappings::FILTERS,
+    network::FILTERS,
     numbers::FILTERS,
     paths::FILTERS,
     random::FILTERS,

@@ -200,11 +200,11 @@ fn random_mac(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, seed] = call.bind(["value", "seed"], 1)?;
     let prefix = string(&value.unwrap_or_default(), "value")?.to_lowercase();
     let parts: Vec<&str> = prefix.split(':').collect();
-    let filled = parts.iter().filter(|p| !p.is_empty()).count();
-    if parts.len() > 5 || filled == 0 {
+    let filled = parts.len();
+    if filled > 5 {
         return Err(err(format!("`{}` is no prefix of a MAC address of 1 to 5 parts", text(&Value::from(prefix)))));
     }
-    for part in parts.iter().filter(|p| !p.is_empty()) {
+    for part in &parts {
         if part.len() != 2 || !part.chars().all(|c| c.is_ascii_hexdigit()) {
             return Err(err(format!("`{part}` is no hexadecimal byte of a MAC address")));
         }

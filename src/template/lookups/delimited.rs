@@ -54,7 +54,7 @@ pub fn csvfile(context: &Context, terms: &[Value], options: &IndexMap<String, Va
 }
 
 /// The rows of a CSV text: quotes by `"`, doubled inside.
-fn rows(content: &str, delimiter: char) -> Vec<Vec<String>> {
+pub fn rows(content: &str, delimiter: char) -> Vec<Vec<String>> {
     let mut out = vec![];
     let (mut row, mut cell) = (vec![], String::new());
     let (mut quoted, mut started) = (false, false);
@@ -144,6 +144,11 @@ fn find(
 }
 
 type Sections = IndexMap<String, IndexMap<String, String>>;
+
+/// The sections of an INI text.
+pub fn ini_sections(content: &str) -> Result<IndexMap<String, IndexMap<String, String>>, Error> {
+    parse_ini(content, false, true)
+}
 
 /// Python's configparser: `key = value` or `key: value`, indented lines go on, `[DEFAULT]` holds everywhere, `%(name)s` is filled in.
 fn parse_ini(content: &str, properties: bool, case: bool) -> Result<Sections, Error> {

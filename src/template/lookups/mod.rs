@@ -13,6 +13,8 @@ mod sequence;
 mod url;
 mod variables;
 
+pub use delimited::{ini_sections as parse_ini, rows as csv_rows};
+
 use super::call::Lookup;
 
 const LOOKUPS: &[(&str, Lookup)] = &[

@@ -136,21 +136,33 @@ impl VaultSecrets {
                 self.secrets.iter().position(|s| s.id == id).ok_or_else(|| VaultError::UnknownId(id.to_owned()))?
             }
         };
-        let mut salt = vec![0; 32];
-        std::fs::File::open("/dev/urandom")
-            .and_then(|mut f| f.read_exact(&mut salt))
-            .map_err(|e| VaultError::Source { origin: "/dev/urandom".into(), reason: e.to_string() })?;
-        let id = Some(self.secrets[index].id.clone()).filter(|id| id != "default");
-        self.encrypt_salted(plain, index, salt, id)
+        let header = Some(self.secrets[index].id.clone()).filter(|id| id != "default");
+        self.seal(plain, index, None, header)
     }
 
-    fn encrypt_salted(
+    /// As [`Self::encrypt`], with a salt of one's own and the id always in the header.
+    pub fn encrypt_salted(&self, plain: &[u8], id: &str, salt: Option<Vec<u8>>) -> Result<String, VaultError> {
+        let index = self.secrets.iter().position(|s| s.id == id).ok_or_else(|| VaultError::UnknownId(id.to_owned()))?;
+        self.seal(plain, index, salt, Some(id.to_owned()))
+    }
+
+    fn seal(
         &self,
         plain: &[u8],
         index: usize,
-        salt: Vec<u8>,
+        salt: Option<Vec<u8>>,
         id: Option<String>,
     ) -> Result<String, VaultError> {
+        let salt = match salt {
+            Some(salt) => salt,
+            None => {
+                let mut salt = vec![0; 32];
+                std::fs::File::open("/dev/urandom")
+                    .and_then(|mut f| f.read_exact(&mut salt))
+                    .map_err(|e| VaultError::Source { origin: "/dev/urandom".into(), reason: e.to_string() })?;
+                salt
+            }
+        };
         let password = self.password(index)?;
         let (cipher, code) = Keys::derive(password, &salt).encrypt(plain);
         Ok(Envelope { id, salt, code, cipher }.write())
