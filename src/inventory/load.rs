@@ -1,20 +1,30 @@
 //! Reading inventory sources: files, folders of files, scripts, lists of hosts.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::Decrypt;
 use super::model::Inventory;
-use super::{ini, script, tree};
+use super::{constructed, ini, script, tree};
 use crate::problem::{Problem, Problems};
 use crate::source::{SourceFile, Span, display_path};
+use crate::template::{Engine, EngineOptions};
 use crate::yaml;
 
 /// How sources are read.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct LoadOptions {
     /// Opens vaulted files among the sources, group_vars and host_vars.
     pub decrypt: Option<Decrypt>,
+    /// Evaluates the expressions of constructed groups; one of its own if absent.
+    pub engine: Option<Arc<Engine>>,
+}
+
+impl fmt::Debug for LoadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOptions").field("decrypt", &self.decrypt).finish_non_exhaustive()
+    }
 }
 
 /// Files in a folder that are no inventories.
@@ -163,7 +173,13 @@ impl Loader<'_> {
         };
         if let Some((_, plugin)) = map.entry("plugin") {
             let name = plugin.as_str().unwrap_or_default();
-            return Err(vec![Problem::unsupported(format!("the inventory plugin `{name}`")).at(&plugin.span)]);
+            if matches!(name, "constructed" | "ansible.builtin.constructed") {
+                let engine = self.options.engine.clone().unwrap_or_else(|| Engine::new(EngineOptions::default()));
+                return constructed::apply(&mut self.inventory, map, &engine);
+            }
+            return Err(vec![Problem::unsupported(format!("the inventory plugin `{name}`")).at(&plugin.span).help(
+                "let a script print the inventory as JSON: any executable that knows `--list` and `--host NAME`",
+            )]);
         }
         tree::read(&mut self.inventory, map, &mut self.warnings)
     }

@@ -4,6 +4,7 @@
 //! [`Inventory`]; `pattern` selects hosts; `scopes` stacks a host's variables with those of `files` (group_vars, host_vars).
 //! Variables stay [`crate::yaml::Node`]s: they are templates resolved per use.
 
+mod constructed;
 mod files;
 mod ini;
 mod literal;
@@ -24,6 +25,8 @@ pub use model::{Group, Host, Inventory, VarOrigin};
 pub use pattern::{Order, Selection, split_pattern};
 pub use show::{ShowOptions, pretty};
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

@@ -29,7 +29,10 @@ fn run(program: &Path, args: &[&str]) -> String {
 
 fn cases() -> Vec<(&'static str, PathBuf)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inventory");
-    ["ini/hosts.ini", "yaml/hosts.yml", "mixed/hosts", "script/hosts"].iter().map(|n| (*n, dir.join(n))).collect()
+    ["ini/hosts.ini", "yaml/hosts.yml", "mixed/hosts", "script/hosts", "constructed/hosts"]
+        .iter()
+        .map(|n| (*n, dir.join(n)))
+        .collect()
 }
 
 #[test]

@@ -64,6 +64,20 @@ impl Inventory {
         Ok(scopes)
     }
 
+    /// Only the variables that stand in the sources themselves.
+    pub(super) fn source_scopes(&self, host: &str) -> Vec<Arc<Scope>> {
+        let mut scopes: Vec<Arc<Scope>> = self
+            .groups_by_rank(host)
+            .into_iter()
+            .filter(|g| !g.vars.is_empty())
+            .map(|g| written(&format!("group `{}`", g.name), &g.vars))
+            .collect();
+        if let Some(own) = self.hosts.get(host).filter(|h| !h.vars.is_empty()) {
+            scopes.push(written(&format!("host `{host}`"), &own.vars));
+        }
+        scopes
+    }
+
     /// Oddities in the variable files read so far (each told once).
     pub fn take_warnings(&self) -> Vec<Problem> {
         self.files.take_warnings()
