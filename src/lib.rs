@@ -2,6 +2,7 @@
 //!
 //! The modules follow the flow of the work: load → select → observe → plan → apply → report.
 
+pub mod blob;
 pub mod options;
 pub mod problem;
 pub mod prompt;

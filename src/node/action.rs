@@ -1,9 +1,7 @@
 //! What can be done to a node: small typed steps.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::world::Algorithm;
+use crate::blob::Blob;
 
 /// One change to a node. Actions of a batch are carried out in order, stopping at the first that fails.
 ///
@@ -170,30 +168,4 @@ impl ExecSpec {
     pub fn into_action(self) -> Action {
         Action::Exec(self)
     }
-}
-
-/// Bytes that travel to a node.
-#[derive(Debug, Clone)]
-pub enum Blob {
-    Bytes(Arc<Vec<u8>>),
-    /// A file on the control machine.
-    File(PathBuf),
-    /// Downloaded once by the control machine, verified, kept in its cache by digest.
-    Download(Arc<Download>),
-}
-
-/// What the control machine is to download.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Download {
-    pub url: String,
-    /// Expected hex digest; a mismatch is an error and nothing is kept.
-    pub checksum: Option<(Algorithm, String)>,
-    pub headers: Vec<(String, String)>,
-    pub username: Option<String>,
-    pub password: Option<String>,
-    /// Seconds.
-    pub timeout: u64,
-    pub validate_certs: bool,
-    /// Do not take it from the cache.
-    pub force: bool,
 }

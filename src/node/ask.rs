@@ -54,6 +54,7 @@ pub(super) fn parts(queries: &[Query], answers: &mut [Option<Answer>]) -> Vec<Pa
             Query::Package { name } => (Kind::Package, name.clone()),
             Query::Candidate { name } => (Kind::Candidate, name.clone()),
             Query::Read { argv } => (Kind::Read, quote_all(argv)),
+            Query::Source { .. } => unreachable!("sources are only predicted"),
             Query::Facts => (Kind::Facts, String::new()),
         };
         if word.contains('\0') {

@@ -21,7 +21,8 @@ mod ssh;
 mod system_ssh;
 mod unpack;
 
-pub use action::{Action, Blob, Command, Download, ExecSpec, Owner, UnpackSource};
+pub use crate::blob::{Blob, Download};
+pub use action::{Action, Command, ExecSpec, Owner, UnpackSource};
 pub use api::{Conversation, Done, Hello, HostKeyPolicy, Identity, NodeError, Secret, Target, Traffic, Transport};
 pub use download::fetch;
 pub use quote::quote;

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::resources::{self, Change, TaskResult};
 use crate::template::{EvalError, Unknown};
 use crate::vars::{Definition, Scope};
-use crate::world::{Answer, Effect, Query};
+use crate::world::{Effect, Query};
 
 impl Interpreter {
     /// Enters how the current step ended (or is foretold to end) and moves on; the step's record.
@@ -60,6 +60,7 @@ impl Interpreter {
                 step.status = Status::Unknown;
                 step.knowledge = Knowledge::Unknown;
                 step.unknown = Some(u.clone());
+                st.predict(&draft.target, &possible_effects(draft, &u));
                 unknown = Some(u);
             }
         }
@@ -462,9 +463,7 @@ impl Interpreter {
             _ => {}
         }
         // What the step may change is not known either.
-        for effect in possible_effects(draft) {
-            st.predict(&draft.target, &[effect]);
-        }
+        st.predict(&draft.target, &possible_effects(draft, &pending));
         if let Some(looping) = &mut st.loop_state {
             if let Some((item, _)) = &draft.item {
                 looping.results.push(with_item(&pending.clone().into_value(), item, draft));
@@ -476,10 +475,38 @@ impl Interpreter {
     }
 }
 
-/// Effects of a step whose verdict is not known: nothing can be told but by its arguments, which are not decoded here.
-fn possible_effects(_draft: &Draft) -> Vec<Effect> {
-    Vec::<(Query, Answer)>::new().into_iter().map(|(query, answer)| Effect { query, answer: Ok(answer) }).collect()
+/// Effects of a step whose verdict is not known: whatever is at and below the paths it names may be another.
+fn possible_effects(draft: &Draft, unknown: &Unknown) -> Vec<Effect> {
+    let Some(module) = draft.module else { return vec![] };
+    if !WRITES_PATHS.contains(&module.name) {
+        return vec![];
+    }
+    let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args else { return vec![] };
+    let mut effects = vec![];
+    for (name, node) in pairs {
+        if !matches!(name.as_str(), Some("dest" | "path" | "name")) {
+            continue;
+        }
+        let Ok(path) = draft.context.text(node) else { continue };
+        if !path.starts_with('/') {
+            continue;
+        }
+        let path = if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path };
+        for query in [
+            Query::Stat { path: path.clone(), follow: false },
+            Query::Stat { path: path.clone(), follow: true },
+            Query::Tree { path: path.clone(), max_depth: None },
+        ] {
+            effects.push(Effect { query, answer: Err(unknown.clone()) });
+        }
+    }
+    effects
 }
+
+/// Modules that put something at the path they name.
+const WRITES_PATHS: &[&str] = &[
+    "assemble", "blockinfile", "copy", "file", "get_url", "ini_file", "lineinfile", "replace", "template", "unarchive",
+];
 
 struct Judgement {
     changed: bool,

@@ -15,7 +15,7 @@ use super::copy::{Spot, spot};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Command, Done, Download, ExecSpec};
 use crate::problem::Problem;
-use crate::world::{Algorithm, FileKind, Query, Stop, View};
+use crate::world::{Answer, Effect, Algorithm, FileKind, Query, Stop, View};
 
 const OWN: &[ArgSpec] = &[
     ArgSpec::new("url", Kind::Str, "what is downloaded").required(),
@@ -224,6 +224,11 @@ impl Resource for GetUrl {
             return Ok(Verdict::Unchanged(result));
         }
         let mut actions = placed.actions;
+        let mut effects = placed.effects;
+        if placed.content_changed {
+            let source = Answer::Source(self.wanted.blob.clone());
+            effects.push(Effect { query: Query::Source { path: path.clone() }, answer: Ok(source) });
+        }
         if placed.content_changed && self.wanted.bytes.is_none() {
             actions.push(look_at(&path));
         }
@@ -231,7 +236,7 @@ impl Resource for GetUrl {
             kind: if placed.created { ChangeKind::Create } else { ChangeKind::Change },
             diff: placed.diff,
             actions,
-            effects: placed.effects,
+            effects,
             opaque: false,
             result: TaskResult { changed: true, ..result },
         }))

@@ -154,7 +154,7 @@ impl Resource for Unarchive {
             return fail(format!("dest '{}' must be an existing dir", self.dest));
         };
         match &self.source {
-            Source::Here { listing, blob } => self.compare(view, listing, blob, &dest),
+            Source::Here { listing, blob } => self.compare(view, listing, blob, None, &dest),
             Source::Node(path) => self.on_node(view, path, &dest),
         }
     }
@@ -267,7 +267,15 @@ impl Unarchive {
         dirs
     }
 
-    fn compare(&self, view: &View, listing: &Listing, blob: &Blob, dest: &Stat) -> Result<Verdict, Stop> {
+    /// `on_node`: the archive is (or will be) at this path of the node; else it is sent along.
+    fn compare(
+        &self,
+        view: &View,
+        listing: &Listing,
+        blob: &Blob,
+        on_node: Option<&str>,
+        dest: &Stat,
+    ) -> Result<Verdict, Stop> {
         let targets = self.targets(listing)?;
         let resolved = self.attributes.resolve(view)?;
         let mut different: Vec<(&Target, Option<Stat>)> = vec![];
@@ -344,7 +352,11 @@ impl Unarchive {
             if zip {
                 actions.extend(self.zip_actions(blob, &written, &resolved, view)?);
             } else {
-                actions.push(self.unpack(UnpackSource::Sent(blob.clone())));
+                let source = match on_node {
+                    Some(path) => UnpackSource::OnNode(path.to_owned()),
+                    None => UnpackSource::Sent(blob.clone()),
+                };
+                actions.push(self.unpack(source));
             }
             result = result.with("extract_results", extract_results(0, ""));
         }

@@ -19,6 +19,7 @@ pub enum Answer {
     Package(PackageState),
     Output(Output),
     Facts(Value),
+    Source(crate::blob::Blob),
     /// The node could not say (permission denied, a tool is missing): why, in the node's words.
     Failed(String),
 }

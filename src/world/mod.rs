@@ -8,5 +8,6 @@ mod query;
 mod view;
 
 pub use answer::{Account, Answer, FileKind, GroupEntry, Output, PackageState, Stat, TreeEntry, UnitState};
-pub use query::{Algorithm, Query};
+pub use crate::blob::Algorithm;
+pub use query::Query;
 pub use view::{Effect, Stop, View, World};

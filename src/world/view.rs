@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{
     Account, Algorithm, Answer, FileKind, GroupEntry, Output, PackageState, Query, Stat, TreeEntry, UnitState,
 };
+use crate::blob::Blob;
 use crate::problem::Problem;
 use crate::template::Unknown;
 
@@ -240,6 +241,11 @@ impl World {
             }
         }
         if matches!(query, Query::Digest { .. } | Query::Content { .. } | Query::Tree { .. }) {
+            for follow in [false, true] {
+                if let Some(Err(unknown)) = self.predicted.get(&Query::Stat { path: path.clone(), follow }) {
+                    return Some(Err(unknown.clone()));
+                }
+            }
             let stat = self
                 .predicted
                 .get(&Query::Stat { path: path.clone(), follow: false })
@@ -250,6 +256,10 @@ impl World {
         }
         let mut parent = parent_of(path);
         while let Some(dir) = parent {
+            // An earlier step may put anything there.
+            if let Some(Err(unknown)) = self.predicted.get(&Query::Tree { path: dir.to_owned(), max_depth: None }) {
+                return Some(Err(unknown.clone()));
+            }
             for follow in [false, true] {
                 let created_or_gone = match self.predicted.get(&Query::Stat { path: dir.to_owned(), follow }) {
                     Some(Ok(Answer::Stat(None))) => true,
@@ -426,6 +436,17 @@ impl<'a> View<'a> {
         match self.ask(Query::Package { name: name.to_owned() })? {
             Answer::Package(package) => Ok(package),
             other => Err(mismatch("Package", &other)),
+        }
+    }
+
+    /// Where the control machine can have the bytes of a file that an earlier planned step puts there.
+    pub fn source_of(&self, path: &str) -> Option<Blob> {
+        match self.world.predicted.get(&Query::Source { path: path.to_owned() }) {
+            Some(Ok(Answer::Source(blob))) => match self.world.answer(&Query::Stat { path: path.to_owned(), follow: true }) {
+                Some(Ok(Answer::Stat(None))) => None,
+                _ => Some(blob.clone()),
+            },
+            _ => None,
         }
     }
 

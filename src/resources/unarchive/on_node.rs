@@ -1,9 +1,12 @@
 //! An archive that is only on the node: the node's own tar compares and unpacks.
 
+use std::sync::Arc;
+
 use minijinja::Value;
 
 use super::{Unarchive, extract_results};
 use crate::node::{Blob, UnpackSource};
+use crate::problem::Problem;
 use crate::resources::common::{archive, attributes, diff, fail, paths};
 use crate::resources::{Change, ChangeKind, TaskResult, Verdict};
 use crate::world::{Output, Query, Stat, Stop, View};
@@ -32,6 +35,17 @@ fn is_zip(path: &str) -> bool {
     [".zip", ".jar", ".war", ".whl"].iter().any(|e| lower.ends_with(e))
 }
 
+/// What is in an archive that the control machine can have.
+fn listing_of(blob: &Blob) -> Result<Arc<archive::Listing>, Problem> {
+    match blob {
+        Blob::Bytes(bytes) => archive::list(bytes)
+            .map(Arc::new)
+            .map_err(|e| Problem::new("unreadable-archive", format!("cannot read the archive: {e}"))),
+        Blob::File(path) => archive::list_file(path),
+        Blob::Download(download) => archive::list_file(&crate::node::fetch(download)?.0),
+    }
+}
+
 impl Unarchive {
     fn list_query(path: &str) -> Query {
         let argv = if is_zip(path) { vec!["unzip", "-Z1", path] } else { vec!["tar", "-tf", path] };
@@ -51,6 +65,9 @@ impl Unarchive {
 
     pub(super) fn want_on_node(&self, view: &View, path: &str) {
         view.want([Query::Stat { path: path.to_owned(), follow: true }]);
+        if view.source_of(path).is_some() {
+            return;
+        }
         if view.knows(&Query::Content { path: path.to_owned() }) {
             return;
         }
@@ -68,13 +85,19 @@ impl Unarchive {
         if view.stat(path, true)?.is_none() {
             return fail(format!("Source '{path}' does not exist"));
         }
+        if let Some(blob) = view.source_of(path) {
+            // An earlier step puts it there: the control machine can look into it before.
+            let listing = listing_of(&blob).map_err(|p| Stop::Failed(p.to_string()))?;
+            self.want_members(view, &listing)?;
+            return self.compare(view, &listing, &blob, Some(path), dest);
+        }
         if view.knows(&Query::Content { path: path.to_owned() }) {
             // A copy of it is at hand (an earlier step puts it there), or it is known only afterwards.
             let Some(bytes) = view.content(path)? else { return fail(format!("Source '{path}' is no file")) };
             let listing = archive::list(&bytes)
                 .map_err(|e| Stop::Failed(format!("Failed to find handler for \"{path}\": {e}")))?;
             self.want_members(view, &listing)?;
-            return self.compare(view, &listing, &Blob::Bytes(bytes), dest);
+            return self.compare(view, &listing, &Blob::Bytes(bytes), Some(path), dest);
         }
         let mut result = TaskResult::unchanged()
             .with("src", self.src.as_str())
