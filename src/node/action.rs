@@ -1,6 +1,5 @@
 //! What can be done to a node: small typed steps.
 
-
 use crate::blob::Blob;
 
 /// One change to a node. Actions of a batch are carried out in order, stopping at the first that fails.

@@ -505,7 +505,16 @@ fn possible_effects(draft: &Draft, unknown: &Unknown) -> Vec<Effect> {
 
 /// Modules that put something at the path they name.
 const WRITES_PATHS: &[&str] = &[
-    "assemble", "blockinfile", "copy", "file", "get_url", "ini_file", "lineinfile", "replace", "template", "unarchive",
+    "assemble",
+    "blockinfile",
+    "copy",
+    "file",
+    "get_url",
+    "ini_file",
+    "lineinfile",
+    "replace",
+    "template",
+    "unarchive",
 ];
 
 struct Judgement {

@@ -15,7 +15,7 @@ use super::copy::{Spot, spot};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Command, Done, Download, ExecSpec};
 use crate::problem::Problem;
-use crate::world::{Answer, Effect, Algorithm, FileKind, Query, Stop, View};
+use crate::world::{Algorithm, Answer, Effect, FileKind, Query, Stop, View};
 
 const OWN: &[ArgSpec] = &[
     ArgSpec::new("url", Kind::Str, "what is downloaded").required(),

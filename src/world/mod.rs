@@ -7,7 +7,7 @@ mod answer;
 mod query;
 mod view;
 
-pub use answer::{Account, Answer, FileKind, GroupEntry, Output, PackageState, Stat, TreeEntry, UnitState};
 pub use crate::blob::Algorithm;
+pub use answer::{Account, Answer, FileKind, GroupEntry, Output, PackageState, Stat, TreeEntry, UnitState};
 pub use query::Query;
 pub use view::{Effect, Stop, View, World};

@@ -442,10 +442,12 @@ impl<'a> View<'a> {
     /// Where the control machine can have the bytes of a file that an earlier planned step puts there.
     pub fn source_of(&self, path: &str) -> Option<Blob> {
         match self.world.predicted.get(&Query::Source { path: path.to_owned() }) {
-            Some(Ok(Answer::Source(blob))) => match self.world.answer(&Query::Stat { path: path.to_owned(), follow: true }) {
-                Some(Ok(Answer::Stat(None))) => None,
-                _ => Some(blob.clone()),
-            },
+            Some(Ok(Answer::Source(blob))) => {
+                match self.world.answer(&Query::Stat { path: path.to_owned(), follow: true }) {
+                    Some(Ok(Answer::Stat(None))) => None,
+                    _ => Some(blob.clone()),
+                }
+            }
             _ => None,
         }
     }
