@@ -156,6 +156,7 @@ pub fn nothing(query: &Query) -> Answer {
         Query::Group { .. } => Answer::Group(None),
         Query::Package { .. } | Query::Candidate { .. } => Answer::Package(crate::world::PackageState::default()),
         Query::Read { .. } => Answer::Output(output(127, "")),
+        Query::Source { .. } => unreachable!("sources are only predicted"),
         Query::Facts => Answer::Facts(value_of(&serde_json::json!({}))),
     }
 }
