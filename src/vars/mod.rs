@@ -4,8 +4,10 @@
 //! a [`crate::template::Context`] stacks them, strongest last.
 
 mod extra;
+mod merge;
 mod scope;
 pub mod vault;
 
 pub use extra::extra_vars;
+pub use merge::{merge, merge_definitions};
 pub use scope::{Definition, Scope};
