@@ -103,28 +103,31 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         }
         (None, Some(src)) => {
             let path = (setting.find_file)("files", &src).map_err(|p| p.or_at(args.span("src")))?;
+            let decrypt = args.flag("decrypt")?;
+            let read = |path: &std::path::Path| {
+                if decrypt { Wanted::local_decrypted(path, setting) } else { Wanted::local(path) }
+            };
             if path.is_dir() {
-                let contents_only = src.ends_with('/');
-                return folder::build(&path, contents_only, src, dest, manner, args.flag("local_follow")?)
+                return folder::build(&path, src, dest, manner, args.flag("local_follow")?, &read)
                     .map_err(|p| p.or_at(args.span("src")));
             }
-            let one = local_file(&path, &src, dest, manner, args.flag("decrypt")?);
+            let one = local_file(&path, &src, dest, manner, &read);
             Ok(Arc::new(one.map_err(|p| p.or_at(args.span("src")))?))
         }
     }
 }
+
+/// Reads a file of the control machine.
+type Reader<'a> = &'a dyn Fn(&std::path::Path) -> Result<Wanted, Problem>;
 
 fn local_file(
     path: &std::path::Path,
     src: &str,
     dest: String,
     mut manner: Manner,
-    decrypt: bool,
+    read: Reader,
 ) -> Result<One, Problem> {
-    let wanted = Wanted::local(path)?;
-    if decrypt && wanted.bytes.as_ref().is_some_and(|b| b.starts_with(b"$ANSIBLE_VAULT;")) {
-        return Err(Problem::unsupported("copying a vaulted file").help("write `decrypt: no` to copy it as it is"));
-    }
+    let wanted = read(path)?;
     if manner.attributes.preserves_mode() {
         manner.attributes = manner.attributes.with_mode(Some(ModeSpec::Octal(local_mode(path))));
     }

@@ -33,6 +33,7 @@ static TYPES: &[&ResourceType] = &[
     &super::dpkg::SELECTIONS,
     // e
     // f
+    &super::fetch::TYPE,
     &super::find::TYPE,
     &super::fail::TYPE,
     &super::file::TYPE,
@@ -45,6 +46,7 @@ static TYPES: &[&ResourceType] = &[
     // h
     &super::hostname::TYPE,
     // i
+    &super::ini_file::TYPE,
     &super::include_vars::TYPE,
     // k
     &super::modprobe::BLACKLIST,

@@ -81,6 +81,7 @@ impl Resource for Replace {
             let msg = format!("Path {} does not exist !", self.editor.shown);
             return Ok(Verdict::Failed(result.with("rc", 257).with("msg", msg)));
         };
+        let result = result.with("rc", 0);
         let gave_up = |e: crate::template::pyregex::RegexError| Stop::Failed(e.to_string());
         let (from, to) = match &self.section {
             None => (0, old.len()),

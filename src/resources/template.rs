@@ -52,6 +52,8 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         Problem::new("unreadable-file", format!("cannot read the template `{}`: {e}", path.display()))
             .at(args.span("src"))
     })?;
+    let secret = bytes.starts_with(b"$ANSIBLE_VAULT;");
+    let bytes = if secret { (setting.decrypt)(&bytes).map_err(|p| p.or_at(args.span("src")))? } else { bytes };
     let text = String::from_utf8(bytes).map_err(|_| {
         Problem::new("invalid-template", format!("the template `{}` is not UTF-8", path.display())).at(args.span("src"))
     })?;
@@ -80,7 +82,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         path: path.clone(),
     };
     let rendered = (setting.render)(&request)?;
-    let wanted = Wanted::bytes(encode(rendered, &args)?);
+    let wanted = Wanted { secret, ..Wanted::bytes(encode(rendered, &args)?) };
     Ok(Arc::new(One {
         wanted,
         dest,

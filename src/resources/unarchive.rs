@@ -500,7 +500,13 @@ impl Unarchive {
                     .map(|(_, sha1)| (Algorithm::Sha1, sha1.to_owned()))
                     .into_iter()
                     .collect();
-                let wanted = Wanted { blob: Blob::Bytes(Arc::default()), size: Some(stat.size), bytes: None, digests };
+                let wanted = Wanted {
+                    blob: Blob::Bytes(Arc::default()),
+                    size: Some(stat.size),
+                    bytes: None,
+                    digests,
+                    secret: false,
+                };
                 place::written_effects(&target.path, stat, &wanted)
             }
         }

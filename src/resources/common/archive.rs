@@ -168,12 +168,12 @@ fn tar_members(reader: impl Read) -> std::io::Result<Vec<Member>> {
         members.push(Member {
             path: clean(&shown),
             mode: Some(header.mode()? & 0o7777),
-            uid: u32::try_from(header.uid()?).unwrap_or(u32::MAX),
-            gid: u32::try_from(header.gid()?).unwrap_or(u32::MAX),
+            uid: header.uid().ok().and_then(|id| u32::try_from(id).ok()).unwrap_or(0),
+            gid: header.gid().ok().and_then(|id| u32::try_from(id).ok()).unwrap_or(0),
             user: text(header.username_bytes()),
             group: text(header.groupname_bytes()),
             #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^52")]
-            mtime: header.mtime()? as f64,
+            mtime: header.mtime().unwrap_or(0) as f64,
             kind,
             shown,
         });

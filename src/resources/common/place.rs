@@ -26,6 +26,8 @@ pub struct Wanted {
     pub bytes: Option<Arc<Vec<u8>>>,
     /// Digests that are known.
     pub digests: Vec<(Algorithm, String)>,
+    /// It was decrypted: never shown.
+    pub secret: bool,
 }
 
 impl Wanted {
@@ -36,12 +38,13 @@ impl Wanted {
             size: Some(bytes.len() as u64),
             digests: vec![(Algorithm::Sha1, Algorithm::Sha1.hex(&bytes))],
             bytes: Some(bytes),
+            secret: false,
         }
     }
 
     pub fn download(download: Download) -> Self {
         let digests = download.checksum.iter().cloned().collect();
-        Self { blob: Blob::Download(Arc::new(download)), size: None, bytes: None, digests }
+        Self { blob: Blob::Download(Arc::new(download)), size: None, bytes: None, digests, secret: false }
     }
 
     /// A file of the control machine.
@@ -53,7 +56,19 @@ impl Wanted {
             return Ok(Self::bytes(std::fs::read(path).map_err(unreadable)?));
         }
         let digests = digests_of(path).map_err(unreadable)?;
-        Ok(Self { blob: Blob::File(path.to_owned()), size: Some(size), bytes: None, digests })
+        Ok(Self { blob: Blob::File(path.to_owned()), size: Some(size), bytes: None, digests, secret: false })
+    }
+
+    /// A file of the control machine, decrypted if it is vaulted.
+    pub fn local_decrypted(path: &Path, setting: &crate::resources::Setting) -> Result<Self, Problem> {
+        let wanted = Self::local(path)?;
+        match &wanted.bytes {
+            Some(bytes) if bytes.starts_with(b"$ANSIBLE_VAULT;") => {
+                let plain = (setting.decrypt)(bytes)?;
+                Ok(Self { secret: true, ..Self::bytes(plain) })
+            }
+            _ => Ok(wanted),
+        }
     }
 
     pub fn digest(&self, algorithm: Algorithm) -> Option<String> {
@@ -207,6 +222,10 @@ pub fn place(view: &View, p: &Placing) -> Result<Placed, Stop> {
 }
 
 fn content_diff(p: &Placing, old: Option<&Stat>, before: Option<&[u8]>) -> Diff {
+    if p.wanted.secret {
+        let before = old.map(|_| "(not shown)\n".to_owned());
+        return diff::sizes(p.path, p.source, before, "(decrypted content, not shown)\n".to_owned());
+    }
     let shown = |size: u64| size <= diff::SHOWN_AT_MOST;
     match &p.wanted.bytes {
         Some(after) if shown(after.len() as u64) && (before.is_some() || old.is_none()) => {

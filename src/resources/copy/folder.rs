@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Manner, Member, One, folder_attributes, local_mode, resolved_for, verdict_of};
+use super::{Manner, Member, One, Reader, folder_attributes, local_mode, resolved_for, verdict_of};
 use crate::node::Action;
 use crate::problem::Problem;
 use crate::resources::common::attributes;
-use crate::resources::common::place::{self, Placing, Wanted};
+use crate::resources::common::place::{self, Placing};
 use crate::resources::common::{diff, fail, paths};
 use crate::resources::file::{Work, make_dirs};
 use crate::resources::{Change, ChangeKind, Resource, TaskResult, Verdict};
@@ -30,18 +30,19 @@ struct Folder {
 
 pub(super) fn build(
     path: &Path,
-    contents_only: bool,
     src: String,
     dest: String,
     manner: Manner,
     follow_links: bool,
+    read: Reader,
 ) -> Result<Arc<dyn Resource>, Problem> {
+    let contents_only = src.ends_with('/');
     let dest = if dest.ends_with('/') { dest } else { format!("{dest}/") };
     let root =
         if contents_only { paths::clean(&dest) } else { paths::clean(&format!("{dest}{}", paths::basename(&src))) };
     let mut folder = Folder { src, dest, root, dirs: vec![], files: vec![], links: vec![], manner };
     let mut above = vec![];
-    walk(path, "", follow_links, &mut above, &mut folder)?;
+    walk(path, "", follow_links, &mut above, &mut folder, read)?;
     if folder.files.len() == 1 && folder.dirs.is_empty() && folder.links.is_empty() {
         // Ansible's result of a folder with one file is that file's.
         let Some(member) = folder.files.pop() else { unreachable!("one file") };
@@ -67,6 +68,7 @@ fn walk(
     follow_links: bool,
     above: &mut Vec<PathBuf>,
     folder: &mut Folder,
+    read: Reader,
 ) -> Result<(), Problem> {
     let unreadable =
         |e: std::io::Error| Problem::new("unreadable-file", format!("cannot read `{}`: {e}", dir.display()));
@@ -91,9 +93,9 @@ fn walk(
             folder.links.push((relative, target.display().to_string()));
         } else if path.is_dir() {
             folder.dirs.push(relative.clone());
-            walk(&path, &relative, follow_links, above, folder)?;
+            walk(&path, &relative, follow_links, above, folder, read)?;
         } else if path.is_file() {
-            folder.files.push(Member { relative, wanted: Wanted::local(&path)?, path });
+            folder.files.push(Member { relative, wanted: read(&path)?, path });
         }
     }
     above.pop();
