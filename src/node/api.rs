@@ -121,6 +121,16 @@ pub struct Traffic {
     pub connect: Duration,
 }
 
+/// Who holds a node's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lock {
+    Ours,
+    /// Another living run; its own words.
+    Held(String),
+    /// It could not be taken (a read-only disk, no permission): why.
+    Impossible(String),
+}
+
 /// One node. All calls block; one thread per node calls them.
 pub trait Conversation: Send {
     /// Connects if need be; the login's facts. Costs no round trip once connected as that identity.
@@ -139,4 +149,10 @@ pub trait Conversation: Send {
     ) -> Result<Vec<Done>, NodeError>;
 
     fn traffic(&self) -> Traffic;
+
+    /// Takes the node's lock until this conversation ends or its connection is lost. `who`: one line shown to others
+    /// who want it (who, since when, from where). One round trip; none if it is held already.
+    fn lock(&mut self, _identity: &Identity, _who: &str) -> Result<Lock, NodeError> {
+        Ok(Lock::Ours)
+    }
 }

@@ -9,7 +9,7 @@ use super::channel::Transport;
 use super::quote::{quote, quote_all};
 use super::shell::{self, Library, Shell, ShellError};
 use super::unpack;
-use super::{Action, Conversation, Done, Hello, Identity, NodeError, Target, Traffic, UnpackSource};
+use super::{Action, Conversation, Done, Hello, Identity, Lock, NodeError, Target, Traffic, UnpackSource};
 use crate::world::{Answer, Output, Query};
 
 /// Longest wait for a shell to come up, password prompts included, where the target sets no other.
@@ -20,11 +20,13 @@ pub struct Node {
     transport: Box<dyn Transport>,
     shells: Vec<(Identity, Shell)>,
     traffic: Traffic,
+    /// As whom the node's lock was taken.
+    locked: Option<Identity>,
 }
 
 impl Node {
     pub fn new(target: &Target, transport: Box<dyn Transport>) -> Self {
-        Self { target: target.clone(), transport, shells: vec![], traffic: Traffic::default() }
+        Self { target: target.clone(), transport, shells: vec![], traffic: Traffic::default(), locked: None }
     }
 
     fn connect_timeout(&self) -> Duration {
@@ -339,6 +341,25 @@ impl Conversation for Node {
 
     fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    fn lock(&mut self, identity: &Identity, who: &str) -> Result<Lock, NodeError> {
+        let effective = self.effective(identity);
+        if self.locked.as_ref() == Some(&effective) && self.has_shell(identity) {
+            return Ok(Lock::Ours);
+        }
+        let who: String = who.chars().filter(|c| !c.is_control()).collect();
+        let sections = self.short_within(identity, &format!("kd_lock {}; kd_end z $P", quote(&who)), None)?;
+        let Some(section) = sections.last() else { return Ok(Lock::Impossible("the node told nothing".into())) };
+        let text = String::from_utf8_lossy(&section.body).into_owned();
+        Ok(match section.tag.as_str() {
+            "locked" => {
+                self.locked = Some(effective);
+                Lock::Ours
+            }
+            "held" => Lock::Held(text),
+            _ => Lock::Impossible(text),
+        })
     }
 }
 

@@ -23,7 +23,9 @@ mod unpack;
 
 pub use crate::blob::{Blob, Download};
 pub use action::{Action, Command, ExecSpec, Owner, UnpackSource};
-pub use api::{Conversation, Done, Hello, HostKeyPolicy, Identity, NodeError, Secret, Target, Traffic, Transport};
+pub use api::{
+    Conversation, Done, Hello, HostKeyPolicy, Identity, Lock, NodeError, Secret, Target, Traffic, Transport,
+};
 pub use download::fetch;
 pub use quote::quote;
 

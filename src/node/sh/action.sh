@@ -99,3 +99,21 @@ kd_cq(){ M=$1; shift; P=$((P+1)); LC_ALL=C "$@" >/dev/null 2>>"$E" 3<&-; }
 kd_reboot(){ j=$1; shift; rm -f -- "$D/rb"
   { trap '' HUP; sleep "$j"; if "$@" >"$D/rbo" 2>&1; then :; else printf '%s ' $? >"$D/rb"; cat "$D/rbo" >>"$D/rb"; fi; } >/dev/null 2>&1 3<&- </dev/null &
   M=; true; }
+# TEXT: takes the node's lock for as long as this shell lives; `held` with the holder's text if another living shell has it.
+# The file names its holder by pid, start time and boot: one that a killed shell or a power cut left is taken over.
+kd_started(){ y=; IFS= read -r y <"/proc/$1/stat"; y=${y##*) }; set -- $y; y=${20}; } 2>/dev/null
+kd_lock(){ t=$1; [ "$Z" ] && { kd_end locked; return; }
+  if [ "$I" = 0 ]; then S=/var/lib/kdeploy; else S=${XDG_STATE_HOME:-$HOME/.local/state}/kdeploy; fi
+  P=$((P+2)); umask 077; mkdir -p -- "$S" 2>"$D/q" && kd_started $$ && b=$(kd_line /proc/sys/kernel/random/boot_id) && printf '%s\n' "$$ $y $b $D" "$t" >"$S/.lock.$H" 2>>"$D/q"; r=$?; umask "$U"
+  [ $r = 0 ] || { IFS= read -r y <"$D/q"; printf '%s' "$y"; kd_end nolock; return; }
+  j=0; while [ $j -lt 20 ]; do j=$((j+1)); P=$((P+2))
+    if ln -- "$S/.lock.$H" "$S/lock" 2>"$D/q"; then Z=$S/lock; rm -f -- "$S/.lock.$H"; kd_end locked; return; fi
+    q= v= w= e= x=; { read -r q v w e; IFS= read -r x; } <"$S/lock" 2>/dev/null || continue
+    if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then rm -f -- "$S/.lock.$H"; printf '%s' "$x"; kd_end held; return; fi
+    mv -f -- "$S/lock" "$S/.stale.$H" 2>/dev/null || continue
+    # Somebody else may have been quicker: what was moved must be what was read.
+    c= d=; { read -r c d y; } <"$S/.stale.$H" 2>/dev/null
+    if [ "$c $d" = "$q $v" ]; then case $e in */.kdeploy-"${e##*/.kdeploy-}") rm -rf -- "$e" ;; esac; else ln -- "$S/.stale.$H" "$S/lock" 2>/dev/null; fi
+    rm -f -- "$S/.stale.$H"
+  done
+  IFS= read -r y <"$D/q"; rm -f -- "$S/.lock.$H"; printf '%s' "$y"; kd_end nolock; }

@@ -1,14 +1,14 @@
 # The conversation's loop. Conversation in: fd 3. Conversation out: stdout. Everything else's stdin is /dev/null.
 # H: the session's nonce. K: command that copies exactly N bytes (N appended). B: bytes of the blob not read yet.
-# F: an action of this batch failed. L: the stream's place is lost, end. P: processes started. D: private directory.
+# Z: the lock this shell holds. F: an action of this batch failed. L: the stream's place is lost, end. P: processes started. D: private directory.
 exec 3<&0 </dev/null
-F= L= P=6 X=0 T= D= B=0
+F= L= P=6 X=0 T= D= B=0 Z=
 kd_end(){ printf '%s= %s\n' "$H" "$*"; }
 kd_dir(){ for d in /dev/shm "${TMPDIR:-/tmp}" /tmp /var/tmp /run "$HOME"; do
   [ -d "$d" ] && [ -w "$d" ] || continue
   P=$((P+1)); mkdir -m 700 "$d/.kdeploy-$H" 2>/dev/null && D=$d/.kdeploy-$H && return 0
 done; return 1; }
-kd_bye(){ [ "$T" ] && rm -rf -- "$T"; [ "$D" ] && rm -rf -- "$D"; }
+kd_bye(){ [ "$Z" ] && rm -f -- "$Z"; [ "$T" ] && rm -rf -- "$T"; [ "$D" ] && rm -rf -- "$D"; }
 kd_dir || { kd_end nodir; exit 1; }
 trap kd_bye EXIT
 trap 'exit 1' HUP INT TERM PIPE

@@ -503,3 +503,38 @@ fn every_other_action() {
         assert!(!fs::exists(path("d")).expect("known"));
     });
 }
+
+/// Each conversation with a state directory of the test's own; root's is the machine's, so that is left alone.
+#[test]
+fn one_run_at_a_time_holds_a_node() {
+    if rustix::process::geteuid().is_root() && fs::exists("/var/lib/kdeploy/lock").unwrap_or_default() {
+        eprintln!("skipped: a run holds this machine's lock");
+        return;
+    }
+    each_shell(&|local| {
+        let (mut first, mut second) = (local(), local());
+        assert_eq!(first.lock(&me(), "first's run").expect("asked"), Lock::Ours);
+        assert_eq!(first.lock(&me(), "first's run").expect("asked"), Lock::Ours);
+        assert_eq!(first.traffic().round_trips, 1);
+        assert_eq!(second.lock(&me(), "second").expect("asked"), Lock::Held("first's run".into()));
+        drop(first);
+        assert_eq!(second.lock(&me(), "second").expect("asked"), Lock::Ours);
+        // A shell that was killed leaves the lock; the next takes it over.
+        let pid = act(&mut *second, &[Action::Exec(ExecSpec::argv(["sh", "-c", "echo $PPID"]))]);
+        let Done::Ok(output) = &pid[0] else { panic!("{pid:?}") };
+        let held = fs::read_to_string("/var/lib/kdeploy/lock").unwrap_or_default();
+        let session = held.split_whitespace().nth(3).unwrap_or("/none").to_owned();
+        let killed = act_lost(&mut *second, &format!("kill -9 {}", String::from_utf8_lossy(&output.stdout).trim()));
+        assert!(killed, "the shell was killed");
+        let mut third = local();
+        assert_eq!(third.lock(&me(), "third").expect("asked"), Lock::Ours);
+        assert!(!fs::exists(&session).expect("known"), "what the killed shell left is gone: {session}");
+    });
+}
+
+/// Runs a command that ends the conversation; true if it did.
+fn act_lost(node: &mut dyn Conversation, text: &str) -> bool {
+    let command = Command::Shell { text: text.into(), executable: None };
+    let spec = ExecSpec { command, ..ExecSpec::default() };
+    matches!(node.act(&me(), &[Action::Exec(spec)], &mut |_, _| {}), Err(NodeError::Unreachable { .. }))
+}
