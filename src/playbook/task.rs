@@ -138,7 +138,14 @@ impl Session<'_> {
             let module = unknown.iter().position(|(_, key, _)| {
                 crate::problem::nearest(key, names.iter().copied()).is_none() && !is_removed(key)
             });
-            if let Some(at) = module {
+            // In a collection that is searched for short names there may be such a module.
+            let foreign = |c: &String| !matches!(c.as_str(), "ansible.builtin" | "ansible.legacy");
+            if let Some(at) = module.filter(|_| around.collections.iter().any(foreign)) {
+                let (key_node, key, value) = unknown.remove(at);
+                let given = self.arguments(key, value, additional)?;
+                let statement = Statement { written: key.to_owned(), span: key_node.span.clone(), local: false, given };
+                chosen = Some((key_node.clone(), statement));
+            } else if let Some(at) = module {
                 let (key_node, key, _) = unknown.remove(at);
                 let problem = self.unknown_module(key, around).at(&key_node.span);
                 self.problem(problem);
@@ -369,13 +376,9 @@ impl Session<'_> {
         let one = || (!value.is_null()).then(|| value.clone());
         match key {
             "register" => {
-                if let Some(name) = value.as_str() {
-                    if keywords::is_variable_name(name) {
-                        task.register = one();
-                        return;
-                    }
-                }
-                if !value.is_null() {
+                if value.as_str().is_some_and(keywords::is_variable_name) {
+                    task.register = one();
+                } else if !value.is_null() {
                     self.problem(keywords::bad_variable_name(value));
                 }
             }
@@ -459,11 +462,10 @@ impl Session<'_> {
                 self.problem(problem);
                 continue;
             }
-            if matches!(key, "loop_var" | "index_var") && !value.has_template() {
-                if value.as_str().is_none_or(|name| !keywords::is_variable_name(name)) {
-                    self.problem(keywords::bad_variable_name(value));
-                    continue;
-                }
+            let names_variable = matches!(key, "loop_var" | "index_var") && !value.has_template();
+            if names_variable && !value.as_str().is_some_and(keywords::is_variable_name) {
+                self.problem(keywords::bad_variable_name(value));
+                continue;
             }
             let one = (!value.is_null()).then(|| value.clone());
             match key {

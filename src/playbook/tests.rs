@@ -260,6 +260,15 @@ fn collections_are_searched_for_short_names() {
     let tree =
         Tree::new(&[("site.yml", "- hosts: all\n  collections: [ansible.posix]\n  tasks:\n  - sysctl: {name: x}\n")]);
     assert!(tree.load().is_ok());
+    // One that is not here may be in the collection; a mistyped keyword is still one.
+    let tree = Tree::new(&[(
+        "site.yml",
+        "- hosts: all\n  collections: [my.own]\n  tasks:\n  - special: {name: x}\n  - special: {}\n    whenn: x\n",
+    )]);
+    insta::assert_snapshot!(tree.problems(), @r#"
+    [unknown-keyword] site.yml:6:5: `whenn` is not a keyword of a task
+      help: did you mean `when`?
+    "#);
 }
 
 #[test]
