@@ -129,6 +129,26 @@ impl Project {
     }
 }
 
+/// Everything that is wrong with playbooks and can be known without a host.
+pub fn check(request: &Request) -> Result<crate::playbook::check::Checked, Problems> {
+    let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
+    let live = live(request, &Redactor::default())?;
+    let inventory = load_inventory(request, &settings, &live)?;
+    let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars)?;
+    let engine = Engine::new(EngineOptions::default());
+    let (paths, playbook_dir) = find_playbooks(request, &settings)?;
+    let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars));
+    let found = crate::playbook::check::check(&crate::playbook::check::Check {
+        loader: &loader,
+        engine: &engine,
+        playbooks: &paths,
+        inventory: Some(&inventory).filter(|i| !i.hosts.is_empty()),
+        extra_vars: extra_vars.vars.keys().cloned().collect(),
+    });
+    live.finish();
+    Ok(found)
+}
+
 fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
     let style = Style::new(request.output.color, std::io::stderr().is_terminal());
     let steps = matches!(request.command, "apply" | "run") && request.output.output != "json";

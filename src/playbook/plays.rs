@@ -118,14 +118,15 @@ impl Session<'_> {
     /// `namespace.collection.playbook` in a collection, else a path from the importing file.
     fn find_playbook(&self, name: &str, dir: &Path) -> PathBuf {
         let parts: Vec<&str> = name.split('.').collect();
-        if parts.len() >= 3 && !name.contains('/') {
-            if let Some(root) = self.loader.collection(&format!("{}.{}", parts[0], parts[1]), dir) {
-                let base = root.join("playbooks").join(parts[2..].join("/"));
-                for ending in ["yml", "yaml"] {
-                    let path = base.with_extension(ending);
-                    if path.is_file() {
-                        return path;
-                    }
+        if parts.len() >= 3
+            && !name.contains('/')
+            && let Some(root) = self.loader.collection(&format!("{}.{}", parts[0], parts[1]), dir)
+        {
+            let base = root.join("playbooks").join(parts[2..].join("/"));
+            for ending in ["yml", "yaml"] {
+                let path = base.with_extension(ending);
+                if path.is_file() {
+                    return path;
                 }
             }
         }
@@ -417,10 +418,10 @@ impl Session<'_> {
                             .at(&key.span)
                             .nearest(name, KEYS.iter().copied()),
                     );
-                } else if matches!(name, "private" | "confirm" | "unsafe") {
-                    if let Some(problem) = keywords::check(name, Shape::Bool, value) {
-                        self.problem(problem);
-                    }
+                } else if matches!(name, "private" | "confirm" | "unsafe")
+                    && let Some(problem) = keywords::check(name, Shape::Bool, value)
+                {
+                    self.problem(problem);
                 }
             }
         }

@@ -491,17 +491,14 @@ impl Session<'_> {
         }) {
             template = Some(text);
         }
-        if let Some(text) = &free {
-            if !self.takes_free_form(canonical, written) {
-                self.problem(
-                    Problem::new(
-                        "free-form",
-                        format!("`{written}` takes arguments by name, not the text {}", shown(text)),
-                    )
+        if let Some(text) = &free
+            && !self.takes_free_form(canonical, written)
+        {
+            self.problem(
+                Problem::new("free-form", format!("`{written}` takes arguments by name, not the text {}", shown(text)))
                     .at(&text.span)
                     .help(format!("write `{written}:` and its arguments below it, one per line as `name: value`")),
-                );
-            }
+            );
         }
         match (template, free) {
             (Some(template), free) => {
