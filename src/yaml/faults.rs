@@ -32,9 +32,9 @@ pub(super) fn collection_key(file: &Arc<SourceFile>, key: &Node) -> Problem {
     Problem::new("bad-key", format!("{} cannot be a key", key.kind())).at(&key.span)
 }
 
-/// The parser's error as a problem.
-pub(super) fn syntax(file: &Arc<SourceFile>, error: &ScanError) -> Problem {
-    let offset = error.marker().byte_offset().unwrap_or(0).min(file.text.len());
+/// The parser's error as a problem. `original`: from an offset in what was parsed to one in the file.
+pub(super) fn syntax(file: &Arc<SourceFile>, error: &ScanError, original: &dyn Fn(usize) -> usize) -> Problem {
+    let offset = original(error.marker().byte_offset().unwrap_or(0)).min(file.text.len());
     let (mut line_start, mut line) = line_around(file, offset);
     // An error at the end of a file or at a line's start is often made on the line before.
     let previous = (line_start > 0).then(|| line_around(file, line_start - 1));

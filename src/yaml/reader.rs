@@ -4,6 +4,7 @@
 //! keys, tags. Aliases share the node they name, so an alias bomb costs nothing here; what it would cost those who walk
 //! the tree is bounded by [`MAX_ALIASED`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use crate::source::{SourceFile, Span};
 
 /// Collections within collections, aliases followed.
 const MAX_DEPTH: usize = 200;
+/// Bytes that may be read again for quoted texts whose lines stand further left than YAML 1.2 has it; each such line costs
+/// reading the file once more.
+const MAX_MOVING: usize = 50_000_000;
 /// Nodes that aliases and merges may add to those written in the file.
 const MAX_ALIASED: usize = 1_000_000;
 const CORE: &str = "tag:yaml.org,2002:";
@@ -84,8 +88,52 @@ fn looks_like_json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '[', '"']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
+/// PyYAML lets the further lines of a quoted text begin anywhere, the parser (YAML 1.2) only to the right of what is around
+/// it. Such lines are moved to the right in a copy: blanks there mean nothing, and places are counted without them.
 fn compose(file: &Arc<SourceFile>, json: bool) -> Result<Loaded, Problem> {
     faults::control_characters(file)?;
+    let mut moved = Moved { text: Cow::Borrowed(&file.text), inserted: vec![] };
+    let mut deepest = None;
+    loop {
+        match compose_text(file, &moved, json) {
+            Err((_, Some(at))) if (moved.inserted.len() + 1) * moved.text.len() < MAX_MOVING => {
+                let original = moved.original(at);
+                let blanks = *deepest.get_or_insert_with(|| {
+                    let indents = file.text.lines().map(|l| l.len() - l.trim_start_matches(' ').len());
+                    indents.max().unwrap_or(0).min(10_000) + 1
+                });
+                moved.text.to_mut().insert_str(at, &" ".repeat(blanks));
+                moved.inserted.push((original, blanks));
+                moved.inserted.sort_unstable();
+            }
+            result => return result.map_err(|(problem, _)| problem),
+        }
+    }
+}
+
+/// A file's text with blanks put in, and where.
+struct Moved<'a> {
+    text: Cow<'a, str>,
+    /// Offset in the file, number of blanks; ascending.
+    inserted: Vec<(usize, usize)>,
+}
+
+impl Moved<'_> {
+    /// An offset of this text as an offset of the file.
+    fn original(&self, offset: usize) -> usize {
+        let mut blanks = 0;
+        for (at, count) in &self.inserted {
+            if at + blanks >= offset {
+                break;
+            }
+            blanks += (*count).min(offset - at - blanks);
+        }
+        offset - blanks
+    }
+}
+
+/// Composes a text. An error comes with the offset of the line to move, if that helps.
+fn compose_text(file: &Arc<SourceFile>, moved: &Moved, json: bool) -> Result<Loaded, (Problem, Option<usize>)> {
     let mut options = granit_parser::options! {
         emit_anchor_events: true,
         emit_unresolved_aliases: true,
@@ -99,27 +147,19 @@ fn compose(file: &Arc<SourceFile>, json: bool) -> Result<Loaded, Problem> {
     let mut reader = Reader {
         file,
         json,
-        parser: Parser::new_from_str_with_options(&file.text, options),
+        moved,
+        move_at: None,
+        parser: Parser::new_from_str_with_options(&moved.text, options),
         anchors: BTreeMap::new(),
         names: HashMap::new(),
         aliased: 0,
         warnings: vec![],
         peeked: None,
     };
-    let mut documents = vec![];
-    loop {
-        let (event, _) = reader.next()?;
-        match event {
-            Event::StreamEnd => break,
-            Event::DocumentStart(..) => {
-                reader.anchors.clear();
-                reader.names.clear();
-                documents.push(reader.value(0)?.node);
-            }
-            _ => {}
-        }
+    match reader.documents() {
+        Ok(documents) => Ok(Loaded { file: file.clone(), documents, warnings: reader.warnings }),
+        Err(problem) => Err((problem, reader.move_at)),
     }
-    Ok(Loaded { file: file.clone(), documents, warnings: reader.warnings })
 }
 
 /// A composed node, with what an alias to it costs.
@@ -136,6 +176,9 @@ struct Composed {
 
 struct Reader<'a> {
     file: &'a Arc<SourceFile>,
+    moved: &'a Moved<'a>,
+    /// The parser stopped at a line that need only be moved.
+    move_at: Option<usize>,
     json: bool,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     /// Finished anchored nodes; `None` while they are being composed.
@@ -147,13 +190,34 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn documents(&mut self) -> Result<Vec<Node>, Problem> {
+        let mut documents = vec![];
+        loop {
+            let (event, _) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(documents),
+                Event::DocumentStart(..) => {
+                    self.anchors.clear();
+                    self.names.clear();
+                    documents.push(self.value(0)?.node);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn next(&mut self) -> Result<(Event<'a>, granit_parser::Span), Problem> {
         if let Some(event) = self.peeked.take() {
             return Ok(event);
         }
         match self.parser.next() {
             Some(Ok((event, span))) => Ok((event, span)),
-            Some(Err(e)) => Err(faults::syntax(self.file, &e)),
+            Some(Err(e)) => {
+                if matches!(e.kind(), granit_parser::ErrorKind::InvalidQuotedScalarIndent) {
+                    self.move_at = e.marker().byte_offset();
+                }
+                Err(faults::syntax(self.file, &e, &|offset| self.moved.original(offset)))
+            }
             None => Ok((Event::StreamEnd, granit_parser::Span::default())),
         }
     }
@@ -168,7 +232,8 @@ impl<'a> Reader<'a> {
 
     fn span(&self, span: &granit_parser::Span) -> Span {
         let start = span.start.byte_offset().unwrap_or(0);
-        Span::new(self.file, start, span.end.byte_offset().unwrap_or(start).max(start))
+        let end = span.end.byte_offset().unwrap_or(start).max(start);
+        Span::new(self.file, self.moved.original(start), self.moved.original(end))
     }
 
     /// Notes the name of an anchor, if one follows its node's event.

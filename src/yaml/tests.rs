@@ -277,3 +277,28 @@ fn writes_what_ansible_writes() {
         wrong[..wrong.len().min(12)].join("\n")
     );
 }
+
+/// PyYAML does not ask how far the further lines of a quoted text are indented.
+#[test]
+fn lines_of_quoted_texts_may_stand_anywhere() {
+    let text = "a:\n  - b: \"one\n  two\nthree\"\n    c: 'x\n    y\n  '\n    d: last\n";
+    let file = SourceFile::new("x.yml", text);
+    let node = parse(&file).unwrap().single().unwrap();
+    let item = node.as_map().unwrap().get("a").unwrap().as_seq().unwrap()[0].clone();
+    let map = item.as_map().unwrap();
+    assert_eq!(map.get("b").unwrap().as_str(), Some("one two three"));
+    assert_eq!(map.get("c").unwrap().as_str(), Some("x y "));
+    // Places are those of the file, before and after.
+    for key in ["b", "c", "d"] {
+        let (key_node, value) = map.entry(key).unwrap();
+        assert_eq!(&text[key_node.span.start..key_node.span.end], key);
+        assert!(text[value.span.start..].starts_with(['"', '\'', 'l']), "{key}");
+    }
+    let d = map.get("d").unwrap();
+    assert_eq!(&text[d.span.start..d.span.end], "last");
+    let c = map.get("c").unwrap();
+    assert_eq!(&text[c.span.start..c.span.end], "'x\n    y\n  '");
+    let broken = SourceFile::new("x.yml", "a:\n  b: 'x\n  y'\n  c: [\n");
+    let problem = parse(&broken).unwrap_err();
+    assert!(problem.span.unwrap().line() >= 4);
+}
