@@ -282,7 +282,7 @@ fn writes_what_ansible_writes() {
 #[test]
 fn lines_of_quoted_texts_may_stand_anywhere() {
     let text = "a:\n  - b: \"one\n  two\nthree\"\n    c: 'x\n    y\n  '\n    d: last\n";
-    let file = SourceFile::new("x.yml", text);
+    let file = crate::source::SourceFile::new("x.yml", text);
     let node = parse(&file).unwrap().single().unwrap();
     let item = node.as_map().unwrap().get("a").unwrap().as_seq().unwrap()[0].clone();
     let map = item.as_map().unwrap();
@@ -298,7 +298,7 @@ fn lines_of_quoted_texts_may_stand_anywhere() {
     assert_eq!(&text[d.span.start..d.span.end], "last");
     let c = map.get("c").unwrap();
     assert_eq!(&text[c.span.start..c.span.end], "'x\n    y\n  '");
-    let broken = SourceFile::new("x.yml", "a:\n  b: 'x\n  y'\n  c: [\n");
+    let broken = crate::source::SourceFile::new("x.yml", "a:\n  b: 'x\n  y'\n  c: [\n");
     let problem = parse(&broken).unwrap_err();
     assert!(problem.span.unwrap().line() >= 4);
 }
