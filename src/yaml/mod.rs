@@ -22,4 +22,6 @@ pub use source::{is_vaulted, read_source};
 pub use value::from_value;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ impl Node {
         let places = match scalar.style {
             ScalarStyle::Plain if raw == &*scalar.text => {
                 let start = (self.span.start + text_offset).min(self.span.end);
-                return Span::new(file, start, (start + len).min(self.span.end));
+                return Span::new(file, start, start.saturating_add(len).min(self.span.end));
             }
             ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => walk.flow(scalar.style),
             ScalarStyle::Literal | ScalarStyle::Folded => walk.block(),
@@ -29,13 +29,18 @@ impl Node {
         let Some(places) = places else { return self.span.clone() };
         let find = |offset: usize| {
             let i = places.partition_point(|(text, _)| *text <= offset);
-            places[..i].last().map(|(text, raw)| raw + (offset - text))
+            // An offset past the text's end is the scalar's end.
+            places[..i].last().map(|(text, raw)| (raw + (offset - text)).min(self.span.end))
         };
         let Some(start) = find(text_offset) else { return self.span.clone() };
-        let end = if len == 0 { start } else { find(text_offset + len - 1).map_or(start, |e| e + 1) };
+        let end = if len == 0 { start } else { find(text_offset.saturating_add(len - 1)).map_or(start, |e| e + 1) };
         let mut end = end.clamp(start, self.span.end.max(start));
-        while !file.text.is_char_boundary(end) {
+        while end < file.text.len() && !file.text.is_char_boundary(end) {
             end += 1;
+        }
+        let mut start = start;
+        while !file.text.is_char_boundary(start) {
+            start -= 1;
         }
         Span::new(file, start, end)
     }
