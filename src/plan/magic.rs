@@ -184,11 +184,7 @@ impl Object for HostVarsOf {
         }
         match self.context()?.variable(name) {
             Ok(value) => value,
-            Err(crate::template::EvalError::Unknown(unknown)) => Some(unknown.into_value()),
-            Err(crate::template::EvalError::Undefined(_)) => None,
-            Err(crate::template::EvalError::Failed(problem)) => {
-                Some(Value::from(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, problem.to_string())))
-            }
+            Err(error) => Some(crate::template::deferred(Err(error))),
         }
     }
 

@@ -38,3 +38,9 @@ pub use files::request as template_request;
 pub use paths::SearchPaths;
 pub use python::{attribute, float_text, repr, text, truth};
 pub use unknown::{Cause, Unknown, is_omit, omit};
+
+/// A value that stands for an evaluation's outcome where there is no room for an error (an element of an object): an unknown, undefined
+/// or failed one is so only when a template uses it, with its own message and place.
+pub fn deferred(outcome: Result<minijinja::Value, EvalError>) -> minijinja::Value {
+    eval::Failed::standing_for(outcome)
+}
