@@ -33,6 +33,7 @@ fn drift_is_shown_and_mended() {
         ("systemctl disable containerd", "containerd", "systemctl is-enabled containerd", "enabled"),
     ];
     for (by_hand, named, look, mended) in drifts {
+        println!("by hand: {by_hand}"); // shown when the test fails
         bed.on("worker99", by_hand);
         kdeploy(&["plan", "k8s.yml", "--detailed-exitcode", "--diff"]).ends_with(2).says(named);
         kdeploy(&["apply", "k8s.yml"]).ends_with(0);

@@ -12,17 +12,18 @@ use sha2::Digest;
 use crate::bed::Bed;
 
 /// What differs between any two nodes, or comes from a tool's own housekeeping.
-const OWN: [&str; 17] = [
+const OWN: [&str; 19] = [
     "etc/hostname",
     "etc/hosts",
     "etc/machine-id",
-    "etc/ssh",
+    "etc/ssh/lab",
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/ssh/ssh_host_ed25519_key.pub",
     "etc/systemd/network",
     "etc/.updated",
     "etc/.pwd.lock",
     "etc/resolv.conf",
-    "root/.ansible",
-    "root/.cache",
+    "root",
     "var/log",
     "var/cache",
     "var/tmp",
@@ -30,6 +31,7 @@ const OWN: [&str; 17] = [
     "var/lib/kdeploy",
     "run",
     "tmp",
+    "var/lib/dbus",
 ];
 
 /// Every path below the upper folder: kind, mode, owner, content or target.
