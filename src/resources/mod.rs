@@ -30,6 +30,7 @@ mod hostname;
 mod include_vars;
 mod ini_file;
 mod kit;
+mod limits;
 mod lineinfile;
 mod manual;
 mod modprobe;
@@ -52,6 +53,7 @@ mod tempfile;
 mod unarchive;
 mod user;
 mod validate_argument_spec;
+mod wait_for;
 
 // One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
 // a

@@ -12,6 +12,7 @@ static TYPES: &[&ResourceType] = &[
     // a
     &super::assemble::TYPE,
     &super::add_host::TYPE,
+    &super::limits::ALTERNATIVES,
     &super::package::APK,
     &super::apt::TYPE,
     &super::apt_repository::KEY,
@@ -61,13 +62,17 @@ static TYPES: &[&ResourceType] = &[
     &super::package::TYPE,
     &super::dpkg::FACTS,
     &super::package::PACMAN,
+    &super::limits::PAM_LIMITS,
     &super::pause::TYPE,
     &super::ping::TYPE,
     // r
     &super::replace::TYPE,
     &super::raw::TYPE,
+    &super::wait_for::REBOOT,
     // s
     &super::slurp::TYPE,
+    &super::limits::SEBOOLEAN,
+    &super::limits::SELINUX,
     &super::service::TYPE,
     &super::service::FACTS,
     &super::set_fact::TYPE,
@@ -87,6 +92,7 @@ static TYPES: &[&ResourceType] = &[
     // v
     &super::validate_argument_spec::TYPE,
     // w
+    &super::wait_for::TYPE,
     &super::pause::WAIT_FOR_CONNECTION,
     // y
     // z

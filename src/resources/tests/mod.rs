@@ -2,6 +2,7 @@
 
 mod accounts;
 mod kernel;
+mod limits;
 mod node;
 mod packages;
 mod running;

@@ -1,0 +1,372 @@
+//! `wait_for` and `reboot`: until something is there, until the node is back.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use super::kit::{self, Task};
+use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::node::{Action, Command, Done, ExecSpec};
+use crate::problem::Problem;
+use crate::world::{FileKind, Query, Stat, Stop, View};
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "wait_for",
+    qualified: &["ansible.builtin.wait_for"],
+    doc: include_str!("doc/wait_for.md"),
+    args: &[
+        ArgSpec::new("host", Kind::Str, "The host, as the node sees it").default("127.0.0.1"),
+        ArgSpec::new("timeout", Kind::Int, "Seconds to wait at most").default("300"),
+        ArgSpec::new("connect_timeout", Kind::Int, "Seconds for one try").default("5"),
+        ArgSpec::new("delay", Kind::Int, "Seconds to wait first").default("0"),
+        ArgSpec::new("port", Kind::Int, "A TCP port"),
+        ArgSpec::new("active_connection_states", Kind::List, "Which connections count for `drained`")
+            .default("ESTABLISHED,FIN_WAIT1,FIN_WAIT2,SYN_RECV,SYN_SENT,TIME_WAIT"),
+        ArgSpec::new("state", Kind::Str, "What to wait for")
+            .default("started")
+            .choices(&["absent", "drained", "present", "started", "stopped"]),
+        ArgSpec::new("path", Kind::Path, "A file"),
+        ArgSpec::new("search_regex", Kind::Str, "What the file must hold"),
+        ArgSpec::new("exclude_hosts", Kind::List, "Not supported yet"),
+        ArgSpec::new("sleep", Kind::Int, "Seconds between tries").default("1"),
+        ArgSpec::new("msg", Kind::Str, "Message of the failure"),
+    ],
+    free_form: None,
+    build,
+};
+
+/// `reboot`.
+pub static REBOOT: ResourceType = ResourceType {
+    name: "reboot",
+    qualified: &["ansible.builtin.reboot"],
+    doc: include_str!("doc/reboot.md"),
+    args: &[
+        ArgSpec::new("pre_reboot_delay", Kind::Int, "Seconds before it").default("0"),
+        ArgSpec::new("post_reboot_delay", Kind::Int, "Seconds after it").default("0"),
+        ArgSpec::new("reboot_timeout", Kind::Int, "Seconds to wait for the node at most").default("600"),
+        ArgSpec::new("connect_timeout", Kind::Int, "Accepted, without effect"),
+        ArgSpec::new("test_command", Kind::Str, "Must succeed afterwards").default("whoami"),
+        ArgSpec::new("msg", Kind::Str, "Told to users of the node").default("Reboot initiated by Ansible"),
+        ArgSpec::new("search_paths", Kind::List, "Accepted, without effect"),
+        ArgSpec::new("boot_time_command", Kind::Str, "Accepted, without effect"),
+        ArgSpec::new("reboot_command", Kind::Str, "Instead of `shutdown -r`"),
+    ],
+    free_form: None,
+    build: build_reboot,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    /// Only time.
+    Time,
+    Port(String, u16),
+    Path(String),
+}
+
+struct Wait {
+    what: What,
+    state: String,
+    timeout: i64,
+    delay: i64,
+    sleep: i64,
+    connect: i64,
+    regex: Option<String>,
+    states: Vec<String>,
+    msg: Option<String>,
+    task: Task,
+}
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let task = Task::of(setting);
+    kit::exclusive(&args, "port", "path")?;
+    if args.given("exclude_hosts") {
+        return Err(Problem::unsupported("`exclude_hosts` of `wait_for`").at(args.span("exclude_hosts")).into());
+    }
+    let state = args.need("state")?;
+    let what = match (args.int("port")?, args.str("path")?) {
+        (Some(port), _) => match u16::try_from(port) {
+            Ok(port) => What::Port(args.need("host")?, port),
+            Err(_) => return Err(args.wrong("port", "a port number", &Value::from(port)).into()),
+        },
+        (None, Some(path)) => What::Path(task.path(&path)),
+        (None, None) => What::Time,
+    };
+    let regex = args.str("search_regex")?;
+    match (&what, &regex) {
+        (What::Port(..), Some(_)) => {
+            return Err(Problem::unsupported("`search_regex` of a port").at(args.span("search_regex")).into());
+        }
+        (What::Path(_), _) if state == "drained" => {
+            return Err(Problem::new("invalid-argument", "`state: drained` is for a port")
+                .at(args.span("state"))
+                .into());
+        }
+        _ => {}
+    }
+    Ok(Arc::new(Wait {
+        what,
+        state,
+        timeout: args.int("timeout")?.unwrap_or(300).max(0),
+        delay: args.int("delay")?.unwrap_or(0).max(0),
+        sleep: args.int("sleep")?.unwrap_or(1).max(1),
+        connect: args.int("connect_timeout")?.unwrap_or(5).max(1),
+        regex: regex.map(|r| posix(&r)),
+        states: args.list("active_connection_states")?,
+        msg: args.str("msg")?,
+        task,
+    }))
+}
+
+/// A regular expression for `grep -E`: Python's classes written as POSIX has them.
+fn posix(regex: &str) -> String {
+    [("\\d", "[0-9]"), ("\\s", "[[:space:]]"), ("\\S", "[^[:space:]]"), ("\\w", "[[:alnum:]_]"), ("(?:", "(")]
+        .iter()
+        .fold(regex.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+/// Waits until a test holds: `test` is put after `until`; `$1` timeout, `$2` pause, then the test's own arguments.
+fn until(test: &str) -> String {
+    format!(
+        "t=$1 s=$2; shift 2; end=$(( $(date +%s) + t )); until {test}; do [ \"$(date +%s)\" -lt \"$end\" ] || exit 64; sleep \"$s\"; done"
+    )
+}
+
+/// A connection to `$1:$2` within `$3` seconds, by whatever the node has.
+const CONNECT: &str = "if command -v nc >/dev/null 2>&1; then nc -z -w \"$3\" \"$1\" \"$2\" </dev/null >/dev/null 2>&1; \
+     elif command -v bash >/dev/null 2>&1; then timeout \"$3\" bash -c 'exec 3<>\"/dev/tcp/$1/$2\"' bash \"$1\" \"$2\" 2>/dev/null; \
+     else cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qi \":$4 [0-9A-F]*:0000 0A\"; fi";
+
+/// TCP states as /proc/net/tcp numbers them.
+const STATES: &[(&str, &str)] = &[
+    ("ESTABLISHED", "01"),
+    ("SYN_SENT", "02"),
+    ("SYN_RECV", "03"),
+    ("FIN_WAIT1", "04"),
+    ("FIN_WAIT2", "05"),
+    ("TIME_WAIT", "06"),
+    ("CLOSE_WAIT", "08"),
+    ("LAST_ACK", "09"),
+    ("CLOSING", "0B"),
+];
+
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host == "0.0.0.0" || host == "::1" || host == "::" || host.starts_with("127.")
+}
+
+impl Wait {
+    fn wants_presence(&self) -> bool {
+        matches!(self.state.as_str(), "present" | "started")
+    }
+
+    fn result(&self) -> TaskResult {
+        let none = || Value::from(());
+        let (path, port) = match &self.what {
+            What::Path(path) => (Value::from(path.as_str()), none()),
+            What::Port(_, port) => (none(), Value::from(*port)),
+            What::Time => (none(), none()),
+        };
+        TaskResult::unchanged()
+            .with("elapsed", 0)
+            .with("match_groupdict", kit::map([]))
+            .with("match_groups", Value::from(Vec::<String>::new()))
+            .with("path", path)
+            .with("port", port)
+            .with("search_regex", self.regex.as_deref().map_or(none(), Value::from))
+            .with("state", self.state.as_str())
+    }
+
+    /// What is waited for holds already, as far as answers tell.
+    fn holds(&self, world: &View) -> Result<Option<TaskResult>, Stop> {
+        match &self.what {
+            What::Time => Ok(None),
+            What::Path(path) => {
+                world.want([Query::Stat { path: path.clone(), follow: true }]);
+                let stat = world.stat(path, true)?;
+                match (stat, self.wants_presence()) {
+                    (None, false) => Ok(Some(self.result())),
+                    (Some(stat), true) if self.regex.is_none() => Ok(Some(with_stat(self.result(), &stat))),
+                    _ => Ok(None),
+                }
+            }
+            What::Port(host, port) if is_local(host) && self.state != "drained" => {
+                let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+                world.want(tables.map(|p| Query::Content { path: p.to_owned() }));
+                let mut listens = false;
+                for table in tables {
+                    let text = world.content(table)?.map(|b| kit::text(&b)).unwrap_or_default();
+                    listens |= text.lines().any(|l| {
+                        let fields: Vec<&str> = l.split_whitespace().collect();
+                        fields.len() > 3 && fields[3] == "0A" && fields[1].ends_with(&format!(":{port:04X}"))
+                    });
+                }
+                Ok((listens == self.wants_presence()).then(|| self.result()))
+            }
+            What::Port(..) => Ok(None),
+        }
+    }
+
+    fn action(&self) -> Action {
+        let (timeout, sleep) = (self.timeout.to_string(), self.sleep.to_string());
+        let not = if self.wants_presence() { "" } else { "! " };
+        let (test, args): (String, Vec<String>) = match &self.what {
+            What::Path(path) => match &self.regex {
+                Some(regex) => {
+                    (format!("{not}grep -Eq -e \"$2\" -- \"$1\" 2>/dev/null"), vec![path.clone(), regex.clone()])
+                }
+                None => (format!("{not}test -e \"$1\""), vec![path.clone()]),
+            },
+            What::Port(_, port) if self.state == "drained" => {
+                let states: Vec<&str> = STATES
+                    .iter()
+                    .filter(|(name, _)| self.states.iter().any(|s| s == name))
+                    .map(|(_, code)| *code)
+                    .collect();
+                let pattern = format!(":{port:04X} [0-9A-F]*:[0-9A-F]* ({})", states.join("|"));
+                ("! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -Eq \"$1\"".to_owned(), vec![pattern])
+            }
+            What::Port(host, port) => (
+                format!("{not}{{ {CONNECT}; }}"),
+                vec![host.clone(), port.to_string(), self.connect.to_string(), format!("{port:04X}")],
+            ),
+            What::Time => (String::new(), vec![]),
+        };
+        let mut argv = vec!["sh".to_owned(), "-c".to_owned(), until(&test), "sh".to_owned(), timeout, sleep];
+        argv.extend(args);
+        ExecSpec {
+            command: Command::Argv(argv),
+            env: self.task.environment.clone(),
+            ok_codes: vec![0],
+            timeout: u64::try_from(self.timeout).unwrap_or(0) + 60,
+            ..ExecSpec::default()
+        }
+        .into_action()
+    }
+}
+
+fn with_stat(result: TaskResult, stat: &Stat) -> TaskResult {
+    let kind = match stat.kind {
+        FileKind::Directory => "directory",
+        FileKind::Link => "link",
+        _ => "file",
+    };
+    result
+        .with("state", kind)
+        .with("uid", stat.uid)
+        .with("gid", stat.gid)
+        .with("owner", stat.owner.as_str())
+        .with("group", stat.group.as_str())
+        .with("mode", format!("{:04o}", stat.mode))
+        .with("size", stat.size)
+}
+
+impl Resource for Wait {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        if self.delay == 0 {
+            if let Some(result) = self.holds(world)? {
+                return Ok(Verdict::Unchanged(result));
+            }
+        }
+        let seconds = |n: i64| Action::Sleep { seconds: n as f64 };
+        let mut actions = vec![];
+        if self.delay > 0 {
+            actions.push(seconds(self.delay));
+        }
+        match self.what {
+            What::Time => actions.push(seconds(self.timeout)),
+            _ => actions.push(self.action()),
+        }
+        let result = match self.what {
+            What::Time => self.result().with("elapsed", self.timeout + self.delay),
+            _ => self.result(),
+        };
+        Ok(Verdict::Change(Change { result, ..kit::change(ChangeKind::Run, actions, vec![]) }))
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        let Some((message, output)) = kit::failure(done) else { return Ok(change.result.clone()) };
+        let what = match &self.what {
+            What::Path(path) => match (&self.regex, self.wants_presence()) {
+                (Some(regex), _) => format!("Timeout when waiting for search string {regex} in {path}"),
+                (None, true) => format!("Timeout when waiting for file {path}"),
+                (None, false) => format!("Timeout when waiting for {path} to be absent."),
+            },
+            What::Port(host, port) => match self.state.as_str() {
+                "drained" => format!("Timeout when waiting for {host}:{port} to drain"),
+                "absent" | "stopped" => format!("Timeout when waiting for {host}:{port} to stop."),
+                _ => format!("Timeout when waiting for {host}:{port}"),
+            },
+            What::Time => message.to_owned(),
+        };
+        let msg = match (&self.msg, output.rc) {
+            (Some(msg), 64) => msg.clone(),
+            (None, 64) => what,
+            _ => format!("{what}: {message}"),
+        };
+        Err(TaskResult::unchanged().with("elapsed", self.timeout).with("msg", msg))
+    }
+}
+
+struct Reboot {
+    command: Option<String>,
+    pre: u64,
+    post: u64,
+    timeout: u64,
+    message: String,
+    test: String,
+    task: Task,
+}
+
+fn build_reboot(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let seconds =
+        |name: &str| -> Result<u64, Problem> { Ok(u64::try_from(args.int(name)?.unwrap_or(0).max(0)).unwrap_or(0)) };
+    Ok(Arc::new(Reboot {
+        command: args.str("reboot_command")?,
+        pre: seconds("pre_reboot_delay")?,
+        post: seconds("post_reboot_delay")?,
+        timeout: seconds("reboot_timeout")?,
+        message: args.need("msg")?,
+        test: args.need("test_command")?,
+        task: Task::of(setting),
+    }))
+}
+
+impl Resource for Reboot {
+    fn reconcile(&self, _world: &View) -> Result<Verdict, Stop> {
+        let mut actions = vec![Action::Reboot {
+            command: self.command.clone(),
+            delay: self.pre,
+            timeout: self.timeout,
+            message: self.message.clone(),
+        }];
+        if self.post > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "seconds")]
+            actions.push(Action::Sleep { seconds: self.post as f64 });
+        }
+        actions.push(
+            ExecSpec {
+                command: Command::Shell { text: self.test.clone(), executable: None },
+                env: self.task.environment.clone(),
+                ok_codes: vec![0],
+                ..ExecSpec::default()
+            }
+            .into_action(),
+        );
+        Ok(Verdict::Change(Change {
+            opaque: true,
+            result: TaskResult::changed().with("rebooted", true).with("elapsed", 0),
+            ..kit::change(ChangeKind::Run, actions, vec![])
+        }))
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        match kit::failure(done) {
+            None => Ok(change.result.clone()),
+            Some((message, _)) => {
+                let rebooted = done.len() > 1;
+                Err(TaskResult { changed: rebooted, ..change.result.clone() }
+                    .with("rebooted", rebooted)
+                    .with("msg", message))
+            }
+        }
+    }
+}
