@@ -225,13 +225,24 @@ impl Driver<'_> {
 
     /// Carries a change out and lets its resource conclude.
     pub fn carry_out(&mut self, draft: &Draft, resource: &dyn Resource, change: &Change) -> Result<Ending, Lost> {
+        let start = std::time::Instant::now();
         let dones = if change.actions.is_empty() {
             vec![]
         } else {
             let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, &draft.target)?;
             lock(&conversation).act(&draft.identity, &change.actions, &mut |_, _| {})?
         };
-        Ok(conclude(resource, change, &dones))
+        let took = start.elapsed();
+        // A command's result tells when it ran and for how long.
+        let timed = |result: TaskResult| match result.values.get("delta").and_then(|d| d.as_str()) {
+            Some(_) => crate::resources::timed(result, Some(took)),
+            None => result,
+        };
+        Ok(match conclude(resource, change, &dones) {
+            Ending::Changed(result, change) => Ending::Changed(timed(result), change),
+            Ending::Failed { result, invalid } => Ending::Failed { result: timed(result), invalid },
+            other => other,
+        })
     }
 
     /// What a `meta` task asks of the engine.
