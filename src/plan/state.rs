@@ -18,6 +18,8 @@ use crate::world::{Effect, World};
 pub struct HostVars {
     /// `ansible_facts`, without prefix.
     pub facts: Arc<IndexMap<String, Value>>,
+    /// Facts a module returned without the prefix (`getent_passwd`, `packages`): they are variables by that name too.
+    pub bare_facts: Arc<std::collections::BTreeSet<String>>,
     /// `ansible_facts` itself and each fact as `ansible_NAME`; made anew when facts change.
     pub facts_scope: Arc<Scope>,
     /// include_vars.
@@ -30,6 +32,7 @@ impl Default for HostVars {
     fn default() -> Self {
         Self {
             facts: Arc::default(),
+            bare_facts: Arc::default(),
             facts_scope: Arc::new(Scope::new("facts")),
             included: Arc::new(Scope::new("include_vars")),
             set: Arc::new(Scope::new("set_fact and register")),
@@ -50,21 +53,26 @@ impl HostVars {
     pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, Value)>) {
         let all = Arc::make_mut(&mut self.facts);
         for (name, value) in facts {
-            let name = name.strip_prefix("ansible_").unwrap_or(&name).to_owned();
-            all.insert(name, value);
+            let short = name.strip_prefix("ansible_").unwrap_or(&name).to_owned();
+            if short == name {
+                Arc::make_mut(&mut self.bare_facts).insert(name);
+            }
+            all.insert(short, value);
         }
         self.rebuild_facts_scope();
     }
 
     pub fn clear_facts(&mut self) {
         self.facts = Arc::default();
+        self.bare_facts = Arc::default();
         self.rebuild_facts_scope();
     }
 
     fn rebuild_facts_scope(&mut self) {
         let mut scope = Scope::new("facts");
         for (name, value) in self.facts.iter() {
-            scope.vars.insert(format!("ansible_{name}"), Definition::Final(value.clone()));
+            let name = if self.bare_facts.contains(name) { name.clone() } else { format!("ansible_{name}") };
+            scope.vars.insert(name, Definition::Final(value.clone()));
         }
         let map = Value::from_pairs(self.facts.iter().map(|(k, v)| (k.clone(), v.clone())));
         scope.vars.insert("ansible_facts".to_owned(), Definition::Final(map));

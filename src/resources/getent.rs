@@ -6,7 +6,8 @@ use minijinja::Value;
 
 use super::kit;
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
-use crate::world::{Stop, View};
+use crate::template::Unknown;
+use crate::world::{Query, Stop, View};
 
 const DOC: &str = "\
 # getent
@@ -69,8 +70,34 @@ fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     }))
 }
 
+impl Getent {
+    /// One user or group by the typed questions, which earlier steps of a plan may answer. `None`: not such a case.
+    fn predicted(&self, world: &View) -> Result<Option<Vec<Value>>, Stop> {
+        let Some(key) = self.key.as_ref().filter(|_| self.service.is_none()) else { return Ok(None) };
+        let id = |n: u32| match n {
+            super::group::UNASSIGNED => Unknown::after_step(format!("the making of {key}")).into_value(),
+            n => Value::from(n.to_string()),
+        };
+        let text = |t: &str| Value::from(t);
+        Ok(match self.database.as_str() {
+            "passwd" if world.is_predicted(&Query::Account { name: key.clone() }) => world
+                .account(key)?
+                .map(|a| vec![text("x"), id(a.uid), id(a.gid), text(&a.comment), text(&a.home), text(&a.shell)]),
+            "group" if world.is_predicted(&Query::Group { name: key.clone() }) => {
+                world.group(key)?.map(|g| vec![text("x"), id(g.gid), text(&g.members.join(","))])
+            }
+            _ => None,
+        })
+    }
+}
+
 impl Resource for Getent {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        if let Some(fields) = self.predicted(world)? {
+            let entry = kit::map([(self.key.clone().unwrap_or_default(), Value::from(fields))]);
+            let facts = kit::map([(format!("getent_{}", self.database), entry)]);
+            return Ok(Verdict::Unchanged(TaskResult::unchanged().with("ansible_facts", facts)));
+        }
         let mut argv = vec!["getent".to_owned()];
         if let Some(service) = &self.service {
             argv.extend(["-s".to_owned(), service.clone()]);

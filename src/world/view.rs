@@ -361,6 +361,11 @@ impl<'a> View<'a> {
         })
     }
 
+    /// True if an earlier step makes this answer what it is.
+    pub fn is_predicted(&self, query: &Query) -> bool {
+        self.world.predicted.contains_key(query)
+    }
+
     /// The queries this resource waits for.
     pub fn into_missing(self) -> (BTreeSet<Query>, BTreeSet<Query>) {
         (self.missing.into_inner(), self.rested_on.into_inner())
