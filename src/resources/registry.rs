@@ -10,13 +10,13 @@ use super::ResourceType;
 /// One line per type.
 static TYPES: &[&ResourceType] = &[
     // a
-    &super::assemble::TYPE,
     &super::add_host::TYPE,
     &super::limits::ALTERNATIVES,
     &super::package::APK,
     &super::apt::TYPE,
     &super::apt_repository::KEY,
     &super::apt_repository::TYPE,
+    &super::assemble::TYPE,
     &super::assert::TYPE,
     &super::async_status::TYPE,
     &super::authorized_key::TYPE,
@@ -38,10 +38,12 @@ static TYPES: &[&ResourceType] = &[
     &super::find::TYPE,
     &super::fail::TYPE,
     &super::file::TYPE,
+    &super::find::TYPE,
     // g
     &super::setup::GATHER_FACTS,
     &super::get_url::TYPE,
     &super::getent::TYPE,
+    &super::git::TYPE,
     &super::group::TYPE,
     &super::add_host::GROUP_BY,
     // h
@@ -49,6 +51,7 @@ static TYPES: &[&ResourceType] = &[
     // i
     &super::ini_file::TYPE,
     &super::include_vars::TYPE,
+    &super::firewall::IPTABLES,
     // k
     &super::modprobe::BLACKLIST,
     &super::authorized_key::KNOWN_HOSTS,
@@ -65,12 +68,12 @@ static TYPES: &[&ResourceType] = &[
     &super::limits::PAM_LIMITS,
     &super::pause::TYPE,
     &super::ping::TYPE,
+    &super::git::PIP,
     // r
-    &super::replace::TYPE,
     &super::raw::TYPE,
     &super::wait_for::REBOOT,
+    &super::replace::TYPE,
     // s
-    &super::slurp::TYPE,
     &super::limits::SEBOOLEAN,
     &super::limits::SELINUX,
     &super::service::TYPE,
@@ -79,6 +82,7 @@ static TYPES: &[&ResourceType] = &[
     &super::set_stats::TYPE,
     &super::setup::TYPE,
     &super::command::SHELL,
+    &super::slurp::TYPE,
     &super::stat::TYPE,
     &super::sysctl::TYPE,
     &super::systemd::TYPE,
@@ -87,6 +91,7 @@ static TYPES: &[&ResourceType] = &[
     &super::template::TYPE,
     &super::hostname::TIMEZONE,
     // u
+    &super::firewall::UFW,
     &super::unarchive::TYPE,
     &super::user::TYPE,
     // v
