@@ -41,10 +41,10 @@ impl Call {
     /// Arguments in one list, where the last one may hold those by name.
     pub fn new(name: &'static str, args: &[Value]) -> Result<Self, Error> {
         let mut positional = args.to_vec();
-        if positional.last().is_some_and(Value::is_kwargs) {
-            if let Some(last) = positional.pop() {
-                return Self::given(name, positional, &Kwargs::try_from(last)?);
-            }
+        if positional.last().is_some_and(Value::is_kwargs)
+            && let Some(last) = positional.pop()
+        {
+            return Self::given(name, positional, &Kwargs::try_from(last)?);
         }
         Ok(Self { name, positional, named: IndexMap::new() })
     }

@@ -17,6 +17,9 @@ pub fn run(
         "vars" => variables(context, terms, options),
         _ => match super::lookups::find(name) {
             Some(lookup) => lookup(context, terms, options).map_err(EvalError::from),
+            None if super::lookups::is_foreign(name) => {
+                Err(EvalError::Failed(Problem::unsupported(format!("the lookup `{name}`"))))
+            }
             None => Err(EvalError::Failed(
                 Problem::new("unknown-lookup", format!("there is no lookup `{name}`"))
                     .nearest(super::call::short_name(name), super::lookups::lookup_names()),

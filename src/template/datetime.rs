@@ -82,8 +82,12 @@ impl Object for DateTime {
             "strftime" => {
                 let [format] = Call::new("strftime", args)?.bind(["format"], 1)?;
                 let format = string(&format.unwrap_or_default(), "format")?;
-                format_time(&format, &self.0.to_zoned(jiff::tz::TimeZone::system()).map_err(|e| err(e.to_string()))?)
-                    .map(Value::from)
+                format_time(
+                    &format,
+                    &self.0.to_zoned(jiff::tz::TimeZone::system()).map_err(|e| err(e.to_string()))?,
+                    true,
+                )
+                .map(Value::from)
             }
             "isoformat" => Ok(Value::from(self.iso())),
             "timestamp" => {
@@ -183,9 +187,43 @@ fn combine(left: &Value, right: &Value, sign: i64) -> Option<Result<Value, Error
     })
 }
 
-/// Python's `strftime` on a moment.
-pub fn format_time(format: &str, moment: &jiff::Zoned) -> Result<String, Error> {
-    jiff::fmt::strtime::format(format, moment).map_err(|e| err(format!("`{format}` is no time format: {e}")))
+/// Python's `strftime` on a moment: the C library's in its own language; what it does not know stays as written. `%f` are
+/// microseconds for a date and time, and nothing special for the `strftime` filter.
+pub fn format_time(format: &str, moment: &jiff::Zoned, micros: bool) -> Result<String, Error> {
+    let mut out = String::new();
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let tail = &rest[at + 1..];
+        let letter = tail.find(|c: char| !("-_0^#".contains(c) || c.is_ascii_digit())).unwrap_or(tail.len());
+        let Some(c) = tail[letter..].chars().next() else {
+            out.push_str(&rest[at..]);
+            return Ok(out);
+        };
+        let end = at + 1 + letter + c.len_utf8();
+        let directive = &rest[at..end];
+        rest = &rest[end..];
+        let known = match c {
+            'f' if micros => {
+                out.push_str(&format!("{:06}", moment.subsec_nanosecond() / 1000));
+                continue;
+            }
+            'c' => "%a %b %e %H:%M:%S %Y",
+            'x' => "%m/%d/%y",
+            'X' => "%H:%M:%S",
+            'r' => "%I:%M:%S %p",
+            c if "aAbBCdDeFgGhHIjklmMnpPRsStTuUVwWyYzZ%".contains(c) => directive,
+            _ => {
+                out.push_str(directive);
+                continue;
+            }
+        };
+        out.push_str(
+            &jiff::fmt::strtime::format(known, moment)
+                .map_err(|e| err(format!("`{format}` is no time format: {e}")))?,
+        );
+    }
+    Ok(out + rest)
 }
 
 /// `to_datetime`.
@@ -195,6 +233,9 @@ pub fn to_datetime(_: &mut State, call: Call) -> Result<Value, Error> {
     let format = opt_string(format.as_ref(), "format")?.unwrap_or_else(|| "%Y-%m-%d %H:%M:%S".into());
     let fail = || err(format!("`{text}` does not match the time format `{format}`"));
     let parsed = jiff::fmt::strtime::BrokenDownTime::parse(&format, &text).map_err(|_| fail())?;
+    if parsed.offset().is_some() {
+        return Err(super::call::unsupported("times with a zone (`%z`) in `to_datetime`"));
+    }
     let date = match (parsed.year(), parsed.month(), parsed.day()) {
         (Some(_), ..) if parsed.to_date().is_ok() => parsed.to_date().map_err(|_| fail())?,
         (year, month, day) => {
@@ -229,5 +270,5 @@ pub fn strftime(_: &mut State, call: Call) -> Result<Value, Error> {
             jiff::Timestamp::from_second(seconds.floor() as i64).map_err(|e| err(e.to_string()))?
         }
     };
-    format_time(&format, &timestamp.to_zoned(zone)).map(Value::from)
+    format_time(&format, &timestamp.to_zoned(zone), false).map(Value::from)
 }

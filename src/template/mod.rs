@@ -44,3 +44,6 @@ pub use unknown::{Cause, Unknown, is_omit, omit};
 pub fn deferred(outcome: Result<minijinja::Value, EvalError>) -> minijinja::Value {
     eval::Failed::standing_for(outcome)
 }
+
+#[cfg(test)]
+mod properties;

@@ -3,7 +3,7 @@
 //! Used by the regex filters and tests and by the resources that edit lines (`lineinfile`, `replace`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use fancy_regex::Regex;
 
@@ -32,6 +32,8 @@ pub struct PyRegex {
     pattern: Arc<str>,
     /// Group names by number; `[0]` is the whole match.
     names: Arc<Vec<Option<String>>>,
+    /// The same for `re.match` and `re.fullmatch`, compiled when first needed.
+    anchored: Arc<[OnceLock<Result<Regex, RegexError>>; 2]>,
 }
 
 /// One match: the byte ranges of its groups.
@@ -66,17 +68,18 @@ impl PyRegex {
     /// Compiles a pattern; the same pattern is compiled once per run.
     pub fn new(pattern: &str, flags: Flags) -> Result<Self, RegexError> {
         let key = (pattern.to_owned(), flags);
-        if let Ok(cache) = CACHE.lock() {
-            if let Some(found) = cache.get(&key) {
-                return Ok(found.clone());
-            }
+        if let Ok(cache) = CACHE.lock()
+            && let Some(found) = cache.get(&key)
+        {
+            return Ok(found.clone());
         }
         let (translated, names) = Translator::new(pattern, flags).run()?;
         let regex = fancy_regex::RegexBuilder::new(&translated)
             .backtrack_limit(10_000_000)
             .build()
             .map_err(|e| RegexError(format!("`{pattern}` is no valid pattern: {e}")))?;
-        let compiled = Self { regex: Arc::new(regex), pattern: pattern.into(), names: Arc::new(names) };
+        let compiled =
+            Self { regex: Arc::new(regex), pattern: pattern.into(), names: Arc::new(names), anchored: Arc::default() };
         if let Ok(mut cache) = CACHE.lock() {
             if cache.len() > 2000 {
                 cache.clear();
@@ -107,8 +110,11 @@ impl PyRegex {
 
     /// `re.search` from a byte offset on.
     pub fn search_from(&self, text: &str, start: usize) -> Result<Option<Match>, RegexError> {
-        let captures = self
-            .regex
+        self.run(&self.regex, text, start)
+    }
+
+    fn run(&self, regex: &Regex, text: &str, start: usize) -> Result<Option<Match>, RegexError> {
+        let captures = regex
             .captures_from_pos(text, start)
             .map_err(|e| RegexError(format!("`{}` gave up matching: {e}", self.pattern)))?;
         Ok(captures
@@ -126,18 +132,17 @@ impl PyRegex {
 
     /// `re.match`: at the start of the text only.
     pub fn match_start(&self, text: &str) -> Result<Option<Match>, RegexError> {
-        self.anchored("\\A(?:", ")")?.search(text)
+        self.run(&self.anchored(0, ")")?, text, 0)
     }
 
     /// `re.fullmatch`.
     pub fn full_match(&self, text: &str) -> Result<Option<Match>, RegexError> {
-        self.anchored("\\A(?:", ")\\z")?.search(text)
+        self.run(&self.anchored(1, ")\\z")?, text, 0)
     }
 
-    fn anchored(&self, before: &str, after: &str) -> Result<Self, RegexError> {
-        let regex =
-            Regex::new(&format!("{before}{}{after}", self.regex.as_str())).map_err(|e| RegexError(e.to_string()))?;
-        Ok(Self { regex: Arc::new(regex), pattern: self.pattern.clone(), names: self.names.clone() })
+    fn anchored(&self, slot: usize, end: &str) -> Result<Regex, RegexError> {
+        let pattern = || format!("\\A(?:{}{end}", self.regex.as_str());
+        self.anchored[slot].get_or_init(|| Regex::new(&pattern()).map_err(|e| RegexError(e.to_string()))).clone()
     }
 
     /// All matches as `re.finditer` gives them: an empty match may follow a match directly, but not another empty one.

@@ -519,9 +519,8 @@ fn now(given: &Evaluated) -> Result<Value> {
     let zoned = if utc { jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC) } else { jiff::Zoned::now() };
     match given.get(1, "fmt").filter(|f| !f.is_none()) {
         Some(format) => {
-            let text =
-                jiff::fmt::strtime::format(crate::template::text(format), &zoned).map_err(|e| failed(e.to_string()))?;
-            Ok(Value::from(text))
+            let text = crate::template::datetime::format_time(&crate::template::text(format), &zoned, true);
+            Ok(Value::from(text.map_err(EvalError::from)?))
         }
         None => Ok(Value::from_object(Time(zoned.datetime()))),
     }
@@ -532,7 +531,8 @@ fn time_method(time: &Time, name: &str, given: &Evaluated) -> Result<Value> {
     Ok(match name {
         "strftime" => {
             let format = given.get(0, "format").map(crate::template::text).unwrap_or_default();
-            Value::from(jiff::fmt::strtime::format(format, &local()?).map_err(|e| failed(e.to_string()))?)
+            let text = crate::template::datetime::format_time(&format, &local()?, true);
+            Value::from(text.map_err(EvalError::from)?)
         }
         "isoformat" => {
             let separator =

@@ -122,7 +122,7 @@ fn decode(bytes: &[u8], encoding: &str) -> Option<Option<String>> {
             .chunks_exact(2)
             .map(|c| if little { u16::from_le_bytes([c[0], c[1]]) } else { u16::from_be_bytes([c[0], c[1]]) })
             .collect();
-        (bytes.len() % 2 == 0).then(|| String::from_utf16(&units).ok()).flatten()
+        bytes.len().is_multiple_of(2).then(|| String::from_utf16(&units).ok()).flatten()
     };
     Some(match encoding.to_ascii_lowercase().replace('_', "-").as_str() {
         "utf-8" | "utf8" => String::from_utf8(bytes.to_vec()).ok(),

@@ -186,10 +186,10 @@ fn truncate(_: &mut State, call: Call) -> Result<Value, Error> {
         return Ok(Value::from(s.into_iter().collect::<String>()));
     }
     let mut kept: String = s[..(length - end_len) as usize].iter().collect();
-    if !flag(killwords.as_ref(), false) {
-        if let Some(at) = kept.rfind(' ') {
-            kept.truncate(at);
-        }
+    if !flag(killwords.as_ref(), false)
+        && let Some(at) = kept.rfind(' ')
+    {
+        kept.truncate(at);
     }
     Ok(Value::from(kept + &end))
 }

@@ -14,10 +14,10 @@ fn options(call: Call, mut options: EmitOptions) -> Result<(Value, EmitOptions),
     let value = call.subject()?;
     let mut positional = call.positional.into_iter();
     // `to_nice_yaml(2)` is its indent
-    if call.name == "to_nice_yaml" {
-        if let Some(indent) = positional.next() {
-            call.named.insert("indent".into(), indent);
-        }
+    if call.name == "to_nice_yaml"
+        && let Some(indent) = positional.next()
+    {
+        call.named.insert("indent".into(), indent);
     }
     for (name, value) in call.named {
         match name.as_str() {

@@ -163,12 +163,12 @@ fn parse_ini(content: &str, properties: bool, case: bool) -> Result<Sections, Er
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;
         }
-        if line.starts_with(char::is_whitespace) {
-            if let Some(value) = last.as_ref().and_then(|key| sections.get_mut(&section)?.get_mut(key)) {
-                value.push('\n');
-                value.push_str(trimmed);
-                continue;
-            }
+        if line.starts_with(char::is_whitespace)
+            && let Some(value) = last.as_ref().and_then(|key| sections.get_mut(&section)?.get_mut(key))
+        {
+            value.push('\n');
+            value.push_str(trimmed);
+            continue;
         }
         if let Some(name) = trimmed.strip_prefix('[').and_then(|t| t.rfind(']').map(|i| &t[..i])) {
             section = name.to_owned();

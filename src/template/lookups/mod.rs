@@ -53,6 +53,43 @@ pub fn find(name: &str) -> Option<Lookup> {
     LOOKUPS.iter().find(|(n, _)| *n == short).map(|(_, f)| *f)
 }
 
+/// Lookups of well-known collections that are not built: these are no typing errors.
+pub fn is_foreign(name: &str) -> bool {
+    const NAMES: [&str; 29] = [
+        "aws_account_attribute",
+        "aws_secret",
+        "aws_ssm",
+        "bitwarden",
+        "collection_version",
+        "consul_kv",
+        "dependent",
+        "dig",
+        "dnstxt",
+        "dsv",
+        "etcd",
+        "etcd3",
+        "filetree",
+        "hashi_vault",
+        "hiera",
+        "k8s",
+        "keyring",
+        "kustomize",
+        "lastpass",
+        "merge_variables",
+        "onepassword",
+        "openshift",
+        "passwordstore",
+        "random_pet",
+        "random_string",
+        "random_words",
+        "redis",
+        "vault_kv2_get",
+        "vault_read",
+    ];
+    let short = name.rsplit('.').next().unwrap_or(name);
+    NAMES.contains(&short) || (name.matches('.').count() >= 2 && !name.starts_with("ansible.builtin."))
+}
+
 /// The names of all lookups.
 pub fn lookup_names() -> impl Iterator<Item = &'static str> {
     LOOKUPS.iter().map(|(name, _)| *name)

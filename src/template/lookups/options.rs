@@ -64,8 +64,7 @@ pub fn shell_words(text: &str) -> Vec<String> {
     let mut out = vec![];
     let mut word = String::new();
     let (mut quote, mut open) = (None, false);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
+    for c in text.chars() {
         match (quote, c) {
             (Some(q), c) if q == c => quote = None,
             (None, '"' | '\'') => {

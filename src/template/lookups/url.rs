@@ -36,7 +36,7 @@ pub fn url(_: &Context, terms: &[Value], options: &IndexMap<String, Value>) -> R
         ],
     )?;
     for name in ["unix_socket", "use_gssapi", "ca_path", "ciphers"] {
-        if options.get(name).is_some_and(|v| crate::template::args::truth(v)) {
+        if options.get(name).is_some_and(crate::template::args::truth) {
             return Err(crate::template::call::unsupported(format!("`{name}` of the lookup `url`")));
         }
     }
