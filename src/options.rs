@@ -58,6 +58,13 @@ pub struct HostOptions {
     pub ssh_common_args: Option<String>,
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub ssh_extra_args: Option<String>,
+    #[command(flatten)]
+    pub vault: VaultOptions,
+}
+
+/// Where vault passwords are.
+#[derive(Debug, Clone, Default, Args)]
+pub struct VaultOptions {
     /// File (or script) with the vault password
     #[arg(long, value_name = "FILE", alias = "vault-pass-file")]
     pub vault_password_file: Vec<PathBuf>,

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use crate::apply::{self, Phase, States};
 use crate::config::Settings;
-use crate::inventory::Inventory;
+use crate::inventory::{Decrypt, Inventory, LoadOptions};
 use crate::node::{HostKeyPolicy, Secret};
-use crate::options::{HostOptions, OutputOptions, SelectOptions};
+use crate::options::{HostOptions, OutputOptions, SelectOptions, VaultOptions};
 use crate::plan::{self, Batches, Fleet, Outcome, Run, RunOptions};
-use crate::playbook::{Loader, LoaderSettings, Playbook};
+use crate::playbook::check::Checked;
+use crate::playbook::{self, Loader, LoaderSettings, Playbook};
 use crate::problem::{Problem, Problems};
 use crate::report::{self, Document, Live, Redactor, Style};
 use crate::template::{Engine, EngineOptions};
 use crate::vars::Scope;
+use crate::vars::vault::{Source, VaultSecrets};
 
 /// What was typed.
 pub struct Request<'a> {
@@ -60,20 +62,19 @@ impl Project {
         let redactor = Redactor::default();
         let style = Style::new(request.output.color, std::io::stdout().is_terminal());
         let live = live(request, &redactor)?;
-        let inventory = load_inventory(request, &settings, &live)?;
+        let secrets = Arc::new(vault_of(&request.hosts.vault, &settings)?);
+        let engine = engine(&settings, &secrets, &redactor);
+        let decrypt = decrypt(&secrets, &redactor);
+        let inventory = load_inventory(request, &settings, &engine, &decrypt, &live)?;
         let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars)?;
-        let engine = Engine::new(EngineOptions {
-            allow_broken_conditionals: settings.allow_broken_conditionals(),
-            ..EngineOptions::default()
-        });
         let (paths, playbook_dir) = find_playbooks(request, &settings)?;
-        let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars));
+        let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars, decrypt));
         let playbook = match &request.inline {
             Some(playbook) => playbook.clone(),
             None => load_playbooks(&loader, &paths, &live)?,
         };
         let options = run_options(request, &settings, &redactor)?;
-        let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone());
+        let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone(), secrets);
         let prompted = crate::prompt::ask_vars(&playbook)?;
         let schedule = plan::schedule(&run, &playbook, &prompted)?;
         Ok(Self { run, playbook, schedule, style, redactor, fleet: Fleet::default(), live })
@@ -129,26 +130,6 @@ impl Project {
     }
 }
 
-/// Everything that is wrong with playbooks and can be known without a host.
-pub fn check(request: &Request) -> Result<crate::playbook::check::Checked, Problems> {
-    let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
-    let live = live(request, &Redactor::default())?;
-    let inventory = load_inventory(request, &settings, &live)?;
-    let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars)?;
-    let engine = Engine::new(EngineOptions::default());
-    let (paths, playbook_dir) = find_playbooks(request, &settings)?;
-    let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars));
-    let found = crate::playbook::check::check(&crate::playbook::check::Check {
-        loader: &loader,
-        engine: &engine,
-        playbooks: &paths,
-        inventory: Some(&inventory).filter(|i| !i.hosts.is_empty()),
-        extra_vars: extra_vars.vars.keys().cloned().collect(),
-    });
-    live.finish();
-    Ok(found)
-}
-
 fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
     let style = Style::new(request.output.color, std::io::stderr().is_terminal());
     let steps = matches!(request.command, "apply" | "run") && request.output.output != "json";
@@ -161,10 +142,114 @@ fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
     Ok(Arc::new(live))
 }
 
-fn load_inventory(request: &Request, settings: &Settings, live: &Arc<Live>) -> Result<Inventory, Problems> {
+/// The vault passwords named by options and settings.
+pub fn vault_secrets(options: &VaultOptions) -> Result<VaultSecrets, Problems> {
+    let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
+    Ok(vault_of(options, &settings)?)
+}
+
+fn vault_of(options: &VaultOptions, settings: &Settings) -> Result<VaultSecrets, Problem> {
+    let prompt: crate::vars::vault::Prompt = Arc::new(|id| {
+        crate::prompt::secret(&format!("Vault password ({id}): ")).map_err(|p| p.message)
+    });
+    let mut all = vec![];
+    let ids = settings.list("vault_identity_list").unwrap_or_default().iter().chain(&options.vault_id);
+    all.extend(ids.map(|id| VaultSecrets::parse_id(id, &prompt)));
+    let files = settings.path("vault_password_file").into_iter().chain(options.vault_password_file.iter().cloned());
+    all.extend(files.map(|path| ("default".to_owned(), Source::File(path))));
+    if options.ask_vault_pass || settings.flag("ask_vault_pass", false) {
+        let password = crate::prompt::secret("Vault password: ")?;
+        all.push(("default".to_owned(), Source::Given(password.into_bytes())));
+    }
+    Ok(VaultSecrets::new(all).matching_ids(settings.flag("vault_id_match", false)))
+}
+
+fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>, redactor: &Redactor) -> Arc<Engine> {
+    let has_secrets = !secrets.is_empty();
+    let (secrets, redactor) = (secrets.clone(), redactor.clone());
+    let decrypt: crate::template::Decrypt = Arc::new(move |text| {
+        let plain = secrets.decrypt(text).map_err(|e| e.into_problem().message)?;
+        let plain = String::from_utf8_lossy(&plain).into_owned();
+        redactor.add(&plain);
+        Ok(plain)
+    });
+    Engine::new(EngineOptions {
+        allow_broken_conditionals: settings.allow_broken_conditionals(),
+        decrypt: has_secrets.then_some(decrypt),
+        ..EngineOptions::default()
+    })
+}
+
+/// Opens vaulted files; what they hold stays out of all output, value by value.
+fn decrypt(secrets: &Arc<VaultSecrets>, redactor: &Redactor) -> Decrypt {
+    let redactor = redactor.clone();
+    Decrypt::with(secrets, move |text| {
+        if let Ok(loaded) = crate::yaml::parse_text("<vault>", text) {
+            for document in &loaded.documents {
+                add_texts(document, &redactor);
+            }
+        }
+    })
+}
+
+fn add_texts(node: &crate::yaml::Node, redactor: &Redactor) {
+    if let Some(map) = node.as_map() {
+        map.iter().for_each(|(_, value)| add_texts(value, redactor));
+    } else if let Some(items) = node.as_seq() {
+        items.iter().for_each(|item| add_texts(item, redactor));
+    } else if let Some(text) = node.as_str() {
+        redactor.add(text);
+    }
+}
+
+/// Load without hosts, and list every problem: `kdeploy check`.
+pub fn check(request: &Request) -> Result<Checked, Problems> {
+    let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
+    let redactor = Redactor::default();
+    let live = live(request, &redactor)?;
+    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings)?);
+    let engine = engine(&settings, &secrets, &redactor);
+    let decrypt = decrypt(&secrets, &redactor);
+    let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars)?;
+    let (paths, playbook_dir) = find_playbooks(request, &settings)?;
+    let inventory = load_inventory(request, &settings, &engine, &decrypt, &live)?;
+    let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars, decrypt));
+    live.finish();
+    Ok(playbook::check::check(&playbook::check::Check {
+        loader: &loader,
+        engine: &engine,
+        playbooks: &paths,
+        // Without hosts no variable can be said to be undefined.
+        inventory: Some(&inventory).filter(|i| !i.hosts.is_empty()),
+        extra_vars: extra_vars.vars.keys().cloned().collect(),
+    }))
+}
+
+/// The inventory alone.
+pub fn inventory(request: &Request) -> Result<Inventory, Problems> {
+    let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
+    let redactor = Redactor::default();
+    let live = live(request, &redactor)?;
+    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings)?);
+    let engine = engine(&settings, &secrets, &redactor);
+    let found = load_inventory(request, &settings, &engine, &decrypt(&secrets, &redactor), &live);
+    live.finish();
+    found
+}
+
+fn load_inventory(
+    request: &Request,
+    settings: &Settings,
+    engine: &Arc<Engine>,
+    decrypt: &Decrypt,
+    live: &Arc<Live>,
+) -> Result<Inventory, Problems> {
     let sources =
         if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
-    let (inventory, warnings) = Inventory::load(&sources, &crate::inventory::LoadOptions::default())?;
+    let (inventory, warnings) = Inventory::load(
+        &sources,
+        &LoadOptions { decrypt: Some(decrypt.clone()), engine: Some(engine.clone()) },
+    )?;
     warn(live, &warnings);
     Ok(inventory)
 }
@@ -249,6 +334,7 @@ fn loader_settings(
     playbook_dir: &Path,
     engine: &Arc<Engine>,
     extra_vars: &Arc<Scope>,
+    decrypt: Decrypt,
 ) -> LoaderSettings {
     let mut roles_path = settings.roles_path();
     // A repository keeps its roles beside its playbooks' folder as often as in it.
@@ -260,6 +346,7 @@ fn loader_settings(
     }
     let (engine, extra) = (engine.clone(), extra_vars.clone());
     LoaderSettings {
+        read: Arc::new(move |path| read_yaml(path, &decrypt)),
         roles_path,
         collections_path: settings.collections_path(),
         resolve: Some(Arc::new(move |node, vars| {
@@ -274,6 +361,16 @@ fn loader_settings(
         })),
         ..LoaderSettings::default()
     }
+}
+
+/// A YAML file, opened first if it is vaulted.
+fn read_yaml(path: &Path, decrypt: &Decrypt) -> Result<crate::yaml::Loaded, Problem> {
+    let file = crate::yaml::read_source(path)?;
+    if !crate::yaml::is_vaulted(&file.text) {
+        return crate::yaml::parse(&file);
+    }
+    let plain = (decrypt.0)(&file)?;
+    crate::yaml::parse(&crate::source::SourceFile::new(path, plain))
 }
 
 fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<RunOptions, Problem> {

@@ -81,6 +81,7 @@ pub struct Run {
     pub playbook_dir: PathBuf,
     pub extra_vars: Arc<Scope>,
     pub sink: Arc<dyn Sink>,
+    secrets: Arc<crate::vars::vault::VaultSecrets>,
     /// Variables each host has come to, readable by others through hostvars.
     pub published: Mutex<HashMap<String, HostVars>>,
     /// Where hosts of the running batch wait for each other.
@@ -91,6 +92,7 @@ pub struct Run {
 }
 
 impl Run {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a run, each from another room")]
     pub fn new(
         inventory: Inventory,
         loader: Loader,
@@ -99,6 +101,7 @@ impl Run {
         playbook_dir: PathBuf,
         extra_vars: Arc<Scope>,
         sink: Arc<dyn Sink>,
+        secrets: Arc<crate::vars::vault::VaultSecrets>,
     ) -> Arc<Self> {
         Arc::new(Self {
             inventory: RwLock::new(inventory),
@@ -108,6 +111,7 @@ impl Run {
             playbook_dir,
             extra_vars,
             sink,
+            secrets,
             published: Mutex::default(),
             together: Together::default(),
             host_scopes: Mutex::default(),
@@ -176,8 +180,9 @@ impl Run {
 
     /// Opens a vaulted file of the control machine.
     pub fn decrypt(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
-        let _ = bytes;
-        Err(Problem::unsupported("vaulted files as sources of `copy` and `template`"))
+        self.secrets
+            .decrypt(&String::from_utf8_lossy(bytes))
+            .map_err(crate::vars::vault::VaultError::into_problem)
     }
 
     /// Makes a host's variables visible to the others.
