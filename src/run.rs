@@ -149,9 +149,8 @@ pub fn vault_secrets(options: &VaultOptions) -> Result<VaultSecrets, Problems> {
 }
 
 fn vault_of(options: &VaultOptions, settings: &Settings) -> Result<VaultSecrets, Problem> {
-    let prompt: crate::vars::vault::Prompt = Arc::new(|id| {
-        crate::prompt::secret(&format!("Vault password ({id}): ")).map_err(|p| p.message)
-    });
+    let prompt: crate::vars::vault::Prompt =
+        Arc::new(|id| crate::prompt::secret(&format!("Vault password ({id}): ")).map_err(|p| p.message));
     let mut all = vec![];
     let ids = settings.list("vault_identity_list").unwrap_or_default().iter().chain(&options.vault_id);
     all.extend(ids.map(|id| VaultSecrets::parse_id(id, &prompt)));
@@ -246,10 +245,8 @@ fn load_inventory(
 ) -> Result<Inventory, Problems> {
     let sources =
         if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
-    let (inventory, warnings) = Inventory::load(
-        &sources,
-        &LoadOptions { decrypt: Some(decrypt.clone()), engine: Some(engine.clone()) },
-    )?;
+    let (inventory, warnings) =
+        Inventory::load(&sources, &LoadOptions { decrypt: Some(decrypt.clone()), engine: Some(engine.clone()) })?;
     warn(live, &warnings);
     Ok(inventory)
 }

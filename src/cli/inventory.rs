@@ -64,7 +64,11 @@ impl InventoryArgs {
             What::List(args) => {
                 let found = load(&args.hosts)?;
                 let options = ShowOptions { export: args.export, ..ShowOptions::default() };
-                if args.yaml { found.list_yaml(&options)? } else { format!("{}\n", pretty(&found.list_json(&options)?)) }
+                if args.yaml {
+                    found.list_yaml(&options)?
+                } else {
+                    format!("{}\n", pretty(&found.list_json(&options)?))
+                }
             }
             What::Graph(args) => load(&args.hosts)?.graph(&args.group, args.vars, &ShowOptions::default())?,
             What::Host(args) => {

@@ -180,9 +180,7 @@ impl Run {
 
     /// Opens a vaulted file of the control machine.
     pub fn decrypt(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
-        self.secrets
-            .decrypt(&String::from_utf8_lossy(bytes))
-            .map_err(crate::vars::vault::VaultError::into_problem)
+        self.secrets.decrypt(&String::from_utf8_lossy(bytes)).map_err(crate::vars::vault::VaultError::into_problem)
     }
 
     /// Makes a host's variables visible to the others.
