@@ -2,6 +2,7 @@
 
 mod download;
 mod facts;
+mod framing;
 mod local;
 mod ssh;
 mod sshd;

@@ -28,32 +28,17 @@ pub fn log_in(session: &Session, target: &Target, settings: &Settings) -> Result
         }
     };
     let offers = |method: &str| offered.split(',').any(|m| m == method);
-    if offers("publickey") {
-        if settings.identities_given && try_files(session, target, settings, &mut tried, &mut hardware) {
-            return Ok(());
-        }
-        if try_agent(session, settings, &mut tried, &mut hardware) {
-            return Ok(());
-        }
-        if !settings.identities_given && try_files(session, target, settings, &mut tried, &mut hardware) {
-            return Ok(());
-        }
+    let keys = offers("publickey") && !settings.no_keys;
+    let given = settings.identities_given;
+    // A password was given to be used: it comes before the many keys of an agent, which servers count as failures.
+    let logged_in = (keys && given && try_files(session, target, settings, &mut tried, &mut hardware))
+        || (!settings.no_passwords && try_password(session, target, user, &offers, &mut tried))
+        || (keys && try_agent(session, settings, &mut tried, &mut hardware))
+        || (keys && !given && try_files(session, target, settings, &mut tried, &mut hardware));
+    if logged_in {
+        return Ok(());
     }
-    if let Some(password) = &target.password {
-        if offers("password") {
-            tried.push("password".into());
-            if session.userauth_password(user, &password.0).is_ok() && session.authenticated() {
-                return Ok(());
-            }
-        }
-        if offers("keyboard-interactive") {
-            tried.push("keyboard-interactive".into());
-            let mut answer = Answer { password: &password.0, asked: 0 };
-            if session.userauth_keyboard_interactive(user, &mut answer).is_ok() && session.authenticated() {
-                return Ok(());
-            }
-        }
-    }
+    let system_may = hardware || (settings.gssapi && offers("gssapi-with-mic"));
     let tried = if tried.is_empty() { "nothing to try".to_owned() } else { format!("tried {}", tried.join(", ")) };
     let mut help = vec![format!("the server accepts {offered}")];
     if target.password.is_none() && (offers("password") || offers("keyboard-interactive")) {
@@ -63,6 +48,31 @@ pub fn log_in(session: &Session, target: &Target, settings: &Settings) -> Result
         hardware,
         NodeError::Unreachable { message: format!("{}: login as `{user}` was refused: {tried}", target.name), help },
     ))
+}
+
+/// By the password method, then by answering the server's questions with it.
+fn try_password(
+    session: &Session,
+    target: &Target,
+    user: &str,
+    offers: &dyn Fn(&str) -> bool,
+    tried: &mut Vec<String>,
+) -> bool {
+    let Some(password) = &target.password else { return false };
+    if offers("password") {
+        tried.push("password".into());
+        if session.userauth_password(user, &password.0).is_ok() && session.authenticated() {
+            return true;
+        }
+    }
+    if offers("keyboard-interactive") {
+        tried.push("keyboard-interactive".into());
+        let mut answer = Answer { password: &password.0, asked: 0 };
+        if session.userauth_keyboard_interactive(user, &mut answer).is_ok() && session.authenticated() {
+            return true;
+        }
+    }
+    false
 }
 
 struct Answer<'a> {

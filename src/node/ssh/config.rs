@@ -26,6 +26,11 @@ pub struct Settings {
     pub host_key_alias: Option<String>,
     pub hash_known_hosts: bool,
     pub connect_timeout: Duration,
+    /// `PubkeyAuthentication no`, or left out of `PreferredAuthentications`.
+    pub no_keys: bool,
+    pub no_passwords: bool,
+    /// GSSAPI is allowed and there is a ticket: the system's `ssh` can use it.
+    pub gssapi: bool,
     /// Why libssh2 cannot make this connection, if it cannot.
     pub needs_system_ssh: Option<String>,
 }
@@ -84,6 +89,12 @@ impl Settings {
                 Some(ssh) => settings.read_openssh(ssh, target)?,
                 None => settings.read_arguments(&target.ssh_args),
             }
+        }
+        // Agent forwarding asked for by the inventory; in a configuration file it is a habit, and costs nothing to leave out.
+        let forwards =
+            |word: &String| word == "-A" || word.to_lowercase().replace(' ', "=").ends_with("forwardagent=yes");
+        if target.ssh_args.iter().any(forwards) {
+            settings.needs_system_ssh = Some("ForwardAgent".to_owned());
         }
         if let Some(key) = &target.private_key {
             settings.identity_files = vec![key.clone()];
@@ -168,6 +179,13 @@ impl Settings {
                 "false" | "no" | "off" => self.policy = HostKeyPolicy::Off,
                 _ => {}
             },
+            "pubkeyauthentication" => self.no_keys |= matches!(value, "no" | "false"),
+            "passwordauthentication" => self.no_passwords |= value == "no",
+            "preferredauthentications" => {
+                self.no_keys |= !value.split(',').any(|m| m == "publickey");
+                self.no_passwords |= !value.split(',').any(|m| m == "password" || m == "keyboard-interactive");
+            }
+            "gssapiauthentication" => self.gssapi = value == "yes" && has_ticket(),
             "hostkeyalias" if given => self.host_key_alias = Some(value.to_owned()),
             "hashknownhosts" => self.hash_known_hosts = value == "yes",
             "connecttimeout" if own_timeout => {
@@ -205,6 +223,13 @@ impl Settings {
             None => (&self.host, self.port),
         }
     }
+}
+
+/// A Kerberos ticket in one of the usual places.
+fn has_ticket() -> bool {
+    let named = std::env::var("KRB5CCNAME").ok().map(|n| n.trim_start_matches("FILE:").to_owned());
+    let usual = format!("/tmp/krb5cc_{}", rustix::process::geteuid().as_raw());
+    named.is_some_and(|n| !n.starts_with('/') || Path::new(&n).exists()) || Path::new(&usual).exists()
 }
 
 /// `ssh -G` costs some milliseconds: it is left out where no configuration could say anything.

@@ -336,3 +336,29 @@ fn round_trips_are_fast() {
         eprintln!("  {:?}", node.traffic());
     }
 }
+
+/// The same against a node of the lab: `KDEPLOY_NODE=NAME KDEPLOY_SSH_CONFIG=FILE`.
+#[test]
+#[ignore = "measures"]
+fn facts_and_queries_of_a_node_in_one_round_trip() {
+    let (Ok(name), Ok(config)) = (std::env::var("KDEPLOY_NODE"), std::env::var("KDEPLOY_SSH_CONFIG")) else { return };
+    let target = Target { name: name.clone(), address: name, ssh_args: vec!["-F".into(), config], ..Target::default() };
+    let mut queries = vec![Query::Facts];
+    for i in 0..100 {
+        let path = format!("/etc/some/path/number/{i}");
+        queries.push(Query::Stat { path: path.clone(), follow: false });
+        queries.push(Query::Stat { path: "/etc/passwd".into(), follow: true });
+        queries.push(Query::Digest { path, algorithm: crate::world::Algorithm::Sha256 });
+    }
+    queries.push(Query::Unit { name: "ssh.service".into(), user: false });
+    queries.push(Query::Package { name: "openssh-server".into() });
+    for round in 0..3 {
+        let mut node = connect(&target);
+        let began = Instant::now();
+        node.ask(&me(), &queries).unwrap_or_else(|e| panic!("{e}"));
+        eprintln!("{round}: {:?} {:?}", began.elapsed(), node.traffic());
+        let began = Instant::now();
+        node.ask(&me(), &queries[1..]).unwrap_or_else(|e| panic!("{e}"));
+        eprintln!("   without facts: {:?}", began.elapsed());
+    }
+}
