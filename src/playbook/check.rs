@@ -243,40 +243,25 @@ impl Checker<'_> {
     ) {
         let Some(file) = argument(task, "file") else { return };
         let playbook_dir = flat.play.playbook.parent().unwrap_or(Path::new("")).to_owned();
-        let names = possible_names(task, file);
-        let is_known = names.is_some();
+        let places = |name: &str| candidates(name, file.span.dir(), role, &playbook_dir, task.is_handler, false);
+        let first_found = task.loop_.as_ref().is_some_and(|l| l.kind == "first_found");
         let mut paths = vec![];
-        match names {
-            Some(names) => {
-                let all_of: Vec<(String, Option<PathBuf>)> = names
-                    .into_iter()
-                    .map(|name| {
-                        let places = candidates(&name, file.span.dir(), role, &playbook_dir, task.is_handler, false);
-                        let found = places.into_iter().find(|p| p.is_file());
-                        (name, found)
-                    })
-                    .collect();
-                let first_found = task.loop_.as_ref().is_some_and(|l| l.kind == "first_found");
-                for (name, path) in all_of {
-                    match path {
-                        Some(path) => paths.push(path),
-                        None if first_found => {}
-                        None => {
-                            let problem =
-                                super::items::find_included(&name, &file.span, role, &playbook_dir, task.is_handler);
-                            self.found.problems.extend(problem.err());
-                        }
-                    }
+        for name in possible_names(task, file) {
+            if name.contains("{{") {
+                let found = files_like(&name, places);
+                flat.is_open |= found.is_empty() && !first_found;
+                paths.extend(found);
+                continue;
+            }
+            match places(&name).into_iter().find(|p| p.is_file()) {
+                Some(path) => paths.push(path),
+                None if first_found => {}
+                None => {
+                    let tried = super::items::find_included(&name, &file.span, role, &playbook_dir, task.is_handler);
+                    self.found.problems.extend(tried.err());
                 }
             }
-            None => {
-                let Some(text) = scalar_text(file) else { return };
-                paths = files_like(&text, |name| {
-                    candidates(name, file.span.dir(), role, &playbook_dir, task.is_handler, false)
-                });
-            }
         }
-        flat.is_open |= !is_known && paths.is_empty();
         for path in paths {
             let key = (path.clone(), role.map(|r| r.role.path.clone()));
             if !open.insert(key) {
@@ -315,11 +300,11 @@ impl Checker<'_> {
         let unknown = ["tasks_from", "vars_from", "defaults_from", "handlers_from"]
             .iter()
             .any(|key| argument(task, key).is_some_and(Node::has_template));
-        let Some(names) = possible_names(task, name).filter(|_| !unknown) else {
-            flat.is_open = true;
-            return;
-        };
-        for name_text in names {
+        for name_text in possible_names(task, name) {
+            if unknown || name_text.contains("{{") {
+                flat.is_open = true;
+                continue;
+            }
             let key = (PathBuf::from(format!("role {name_text} {:?}", text_of("tasks_from"))), None);
             if !open.insert(key) {
                 continue;
@@ -387,7 +372,7 @@ impl Checker<'_> {
         for entry in &play.vars_files {
             for file in super::keywords::list(entry) {
                 let Some(text) = scalar_text(&file) else { continue };
-                self.variables_like(&text, |name| vec![dir.join("vars").join(name), dir.join(name)]);
+                let _ = self.variables_like(&text, |name| vec![dir.join("vars").join(name), dir.join(name)]);
             }
         }
         for role in &flat.roles {
@@ -445,11 +430,15 @@ impl Checker<'_> {
                 self.names.add_node(named.iter().find(|(k, _)| k.as_str() == Some("name")).map(|(_, v)| v));
                 let role = step.role.as_ref();
                 let near = |name: &str| search_paths(role, &task.span, dir).candidates("vars", name);
-                if let Some(file) = file {
-                    for name in
-                        possible_names(task, file).unwrap_or_else(|| scalar_text(file).into_iter().collect::<Vec<_>>())
-                    {
-                        self.variables_like(&name, near);
+                for name in file.map(|f| possible_names(task, f)).unwrap_or_default() {
+                    if !self.variables_like(&name, near) && name.contains("{{") {
+                        // Chosen by a lookup or a variable: one of those in the folder for such files.
+                        let folders = near("x").into_iter().filter_map(|p| p.parent().map(Path::to_owned));
+                        for folder in folders.filter(|f| f.ends_with("vars")) {
+                            for path in files_below(&folder, 2) {
+                                self.variables_file(&path);
+                            }
+                        }
                     }
                 }
                 if let Some((_, folder)) = named.iter().find(|(k, _)| k.as_str() == Some("dir")) {
@@ -464,16 +453,17 @@ impl Checker<'_> {
         }
     }
 
-    /// The variables of every file that a (templated) name may mean.
-    fn variables_like(&mut self, name: &str, places: impl Fn(&str) -> Vec<PathBuf>) {
+    /// The variables of every file that a (templated) name may mean; false if there is none.
+    fn variables_like(&mut self, name: &str, places: impl Fn(&str) -> Vec<PathBuf>) -> bool {
         let paths = if name.contains("{{") {
             files_like(name, places)
         } else {
             places(name).into_iter().find(|p| p.is_file()).into_iter().collect()
         };
-        for path in paths {
-            self.variables_file(&path);
+        for path in &paths {
+            self.variables_file(path);
         }
+        !paths.is_empty()
     }
 
     fn variables_file(&mut self, path: &Path) {
@@ -628,35 +618,33 @@ impl Checker<'_> {
                 None => return,
             },
         };
-        let Some(text) = scalar_text(&source) else { return };
-        if text.contains("://") {
+        if scalar_text(&source).is_none_or(|text| text.contains("://")) {
             return;
         }
         let dir = flat.play.playbook.parent().unwrap_or(Path::new("")).to_owned();
         let paths = search_paths(step.role.as_ref(), &task.span, &dir);
         let is_template = module == "template";
-        let found: Vec<PathBuf> = match possible_names(task, &source) {
-            None => files_like(&text, |name| paths.candidates(folder, name)),
-            Some(names) => {
-                let first_found = task.loop_.as_ref().is_some_and(|l| l.kind == "first_found");
-                let mut found = vec![];
-                for name in names {
-                    match paths.find(folder, name.trim_end_matches('/')) {
-                        Ok(path) => found.push(path),
-                        Err(_) if first_found => {}
-                        Err(tried) => {
-                            let mut problem =
-                                Problem::new("file-not-found", format!("no such file: `{name}`")).at(&source.span);
-                            for path in &tried {
-                                problem = problem.note(format!("looked for {}", display_path(path)));
-                            }
-                            self.found.problems.push(problem);
-                        }
-                    }
-                }
-                found
+        let first_found = task.loop_.as_ref().is_some_and(|l| l.kind == "first_found");
+        let mut found = vec![];
+        for name in possible_names(task, &source) {
+            if name.contains("{{") {
+                found.extend(files_like(&name, |name| paths.candidates(folder, name)));
+                continue;
             }
-        };
+            match paths.find(folder, name.trim_end_matches('/')) {
+                Ok(path) => found.push(path),
+                // An earlier task may make a file of that path.
+                Err(_) if first_found || name.starts_with(['/', '~']) => {}
+                Err(tried) => {
+                    let mut problem =
+                        Problem::new("file-not-found", format!("no such file: `{name}`")).at(&source.span);
+                    for path in &tried {
+                        problem = problem.note(format!("looked for {}", display_path(path)));
+                    }
+                    self.found.problems.push(problem);
+                }
+            }
+        }
         if !is_template {
             return;
         }
@@ -781,29 +769,33 @@ fn argument<'t>(task: &'t Task, name: &str) -> Option<&'t Node> {
     named.iter().find(|(k, _)| k.as_str() == Some(name)).map(|(_, v)| v)
 }
 
-/// The values a text can have: itself, or one per item of a loop whose items are written out. `None`: not known.
-fn possible_names(task: &Task, node: &Node) -> Option<Vec<String>> {
-    let text = scalar_text(node)?;
+/// The values a text can have: itself, or one per item of a loop whose items are written out. Some may be templates still.
+fn possible_names(task: &Task, node: &Node) -> Vec<String> {
+    let Some(text) = scalar_text(node) else { return vec![] };
     if !node.has_template() {
-        return Some(vec![text]);
+        return vec![text];
     }
+    from_loop(task, &text).unwrap_or_else(|| vec![text])
+}
+
+fn from_loop(task: &Task, text: &str) -> Option<Vec<String>> {
     let looping = task.loop_.as_ref()?;
     let variable = task.loop_control.loop_var.as_ref().and_then(scalar_text).unwrap_or_else(|| "item".to_owned());
     let (before, rest) = text.split_once("{{")?;
     let (inside, after) = rest.split_once("}}")?;
-    if inside.trim() != variable || after.contains("{{") || before.contains("{%") || after.contains("{%") {
+    if inside.trim() != variable {
         return None;
     }
     let items = looping.items.as_seq()?;
-    items
-        .iter()
-        .map(|item| {
-            if item.has_template() {
-                return None;
-            }
-            Some(format!("{before}{}{after}", scalar_text(item)?))
-        })
-        .collect()
+    let mut all = vec![];
+    for item in items {
+        // `with_first_found: [{files: […], paths: […]}]`.
+        match item.as_map().and_then(|m| m.get("files")) {
+            Some(files) => all.extend(super::keywords::list(files).iter().filter_map(scalar_text)),
+            None => all.push(scalar_text(item)?),
+        }
+    }
+    Some(all.into_iter().map(|value| format!("{before}{value}{after}")).collect())
 }
 
 /// Existing files that a templated name may mean: the file's name may vary, its folder may not.
@@ -821,9 +813,15 @@ fn files_like(name: &str, places: impl Fn(&str) -> Vec<PathBuf>) -> Vec<PathBuf>
     if parts.iter().all(String::is_empty) {
         return vec![];
     }
+    // `{{ x }}.yml` may be any file: only of a folder that holds nothing else.
+    let is_weak = parts.iter().all(|p| p.is_empty() || p.starts_with('.'));
+    let own = ["tasks", "handlers", "vars", "templates", "files", "defaults"];
     let mut found = vec![];
     for place in places(&if folder.is_empty() { "x".to_owned() } else { format!("{folder}/x") }) {
         let Some(dir) = place.parent() else { continue };
+        if is_weak && folder.is_empty() && !dir.components().any(|c| own.iter().any(|o| c.as_os_str() == *o)) {
+            continue;
+        }
         for path in files_below(dir, 1) {
             let is_like = path.file_name().and_then(|n| n.to_str()).is_some_and(|n| matches(n, &parts));
             if is_like && !found.contains(&path) {

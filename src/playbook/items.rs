@@ -519,6 +519,7 @@ pub fn candidates(
     }
     let mut all: Vec<PathBuf> = vec![];
     let mut add = |path: PathBuf| {
+        let path = super::roles::tidy(&path);
         if !all.contains(&path) {
             all.push(path);
         }

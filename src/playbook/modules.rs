@@ -306,6 +306,7 @@ impl Session<'_> {
         STATEMENTS.contains(&short)
             || self.module_type(name, around).is_some()
             || ANSIBLES.contains(&short)
+            || short.starts_with("win_")
             // namespace.collection.name of somebody's collection: its name cannot be judged here.
             || (name.split('.').count() >= 3 && name.split('.').all(is_name) && !name.starts_with("ansible.builtin.")
                 && !name.starts_with("ansible.legacy."))
