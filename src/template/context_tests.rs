@@ -229,6 +229,34 @@ fn explain_lists_every_definition_and_mentions_finds_names() {
 }
 
 #[test]
+fn templates_are_checked_without_being_evaluated() {
+    use super::mentions::{look, look_at_condition, look_at_file};
+    let found = look(&node(
+        "a: \"{{ x | uper }} {{ y is defned }} {{ lookup('fil', 'z') }} {{ l | map('lenght') | list }}\"\nb: '{{ c d }}'",
+    ));
+    let messages: Vec<String> = found.problems.iter().map(|p| format!("{} {}", place(p), p.message)).collect();
+    assert_eq!(
+        messages,
+        [
+            "input.yml:1:12 there is no filter `uper`",
+            "input.yml:1:74 there is no filter `lenght`",
+            "input.yml:1:23 there is no test `defned`",
+            "input.yml:1:48 there is no lookup `fil`",
+            "input.yml:2:10 syntax error in template: unexpected `d`, expected the end of the print statement",
+        ]
+    );
+    assert_eq!(found.problems[0].help, ["did you mean `upper`?"]);
+    let found = look_at_condition(&node("a.b | default(c) and d is defined and d.e == f"));
+    let open: Vec<&str> = found.mentions.iter().filter(|m| !m.guarded).map(|m| m.name.as_str()).collect();
+    assert_eq!(open, ["c", "f"]);
+    let found = look_at_file("t.j2", "#jinja2: trim_blocks: False\n{% for x in xs %}{{ x.y }}{{ z }}{% endfor %}\n");
+    assert_eq!(
+        found.mentions.iter().map(|m| m.span.as_ref().unwrap().to_string()).collect::<Vec<_>>(),
+        ["t.j2:2:13", "t.j2:2:30"]
+    );
+}
+
+#[test]
 fn bombs_end_with_an_error() {
     let c = context("x: 1");
     for source in [

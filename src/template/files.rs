@@ -35,11 +35,9 @@ pub fn render(context: &Context, request: &TemplateRequest) -> Result<String, Ev
     set(&mut options.comment.1, &request.comment_end);
     let mut newline =
         if request.newline_sequence.is_empty() { "\n".to_owned() } else { unescaped(&request.newline_sequence) };
-    let mut base = 0;
-    if let Some(rest) = request.text.strip_prefix(HEADER) {
-        let line = rest.split('\n').next().unwrap_or_default();
-        base = (HEADER.len() + line.len() + 1).min(request.text.len());
-        header(line, &mut options, &mut newline).map_err(|message| {
+    let base = header_end(&request.text);
+    if base > 0 {
+        header(&request.text[HEADER.len()..base], &mut options, &mut newline).map_err(|message| {
             let span = crate::source::Span::new(&file, 0, base.saturating_sub(1));
             EvalError::Failed(Problem::new("template-header", message).at(&span))
         })?;
@@ -75,6 +73,24 @@ pub fn render(context: &Context, request: &TemplateRequest) -> Result<String, Ev
         None => interp.join_text(&[value])?,
     };
     Ok(if newline == "\n" { text } else { text.replace('\n', &newline) })
+}
+
+/// Where the template begins behind a `#jinja2:` line; 0 without one.
+fn header_end(text: &str) -> usize {
+    let Some(rest) = text.strip_prefix(HEADER) else { return 0 };
+    let line = rest.split('\n').next().unwrap_or_default();
+    (HEADER.len() + line.len() + 1).min(text.len())
+}
+
+/// Takes the options of a `#jinja2:` line; where the template begins behind it.
+pub fn read_header(text: &str, options: &mut LexOptions) -> Result<usize, Problem> {
+    let base = header_end(text);
+    if base > 0 {
+        let mut newline = String::new();
+        header(&text[HEADER.len()..base], options, &mut newline)
+            .map_err(|message| Problem::new("template-header", message))?;
+    }
+    Ok(base)
 }
 
 fn unescaped(text: &str) -> String {

@@ -19,7 +19,7 @@ mod files;
 pub mod filters;
 mod lazy;
 pub mod lookups;
-mod mentions;
+pub mod mentions;
 pub mod methods;
 mod paths;
 mod place;

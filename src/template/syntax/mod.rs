@@ -10,5 +10,5 @@ mod names;
 mod parser;
 
 pub use lexer::{LexOptions, is_template};
-pub use names::{free_names, free_names_of};
+pub use names::{Survey, Use};
 pub use parser::{SyntaxError, parse_expression, parse_template};

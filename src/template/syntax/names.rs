@@ -1,28 +1,55 @@
 //! The names a template reads from outside: what `check` verifies and the plan's edges rest on.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::ast::{Args, Expr, ExprKind, Macro, Stmt, StmtKind};
 
-/// Names that a body uses without having set them itself, in alphabetical order. A name that is set anywhere in an enclosing body
-/// before its use counts as set.
-pub fn free_names(body: &[Stmt]) -> BTreeSet<String> {
-    let mut finder = Finder::default();
-    finder.body(body);
-    finder.found
+/// One use of a name that the template has not set itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    pub name: Arc<str>,
+    pub start: u32,
+    pub end: u32,
+    /// `x | default(…)`, `x is defined`: it may be undefined here.
+    pub guarded: bool,
 }
 
-/// As [`free_names`], of an expression.
-pub fn free_names_of(expr: &Expr) -> BTreeSet<String> {
-    let mut finder = Finder::default();
-    finder.expr(expr);
-    finder.found
+/// What a template asks of the world around it.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub uses: Vec<Use>,
+    /// Filters, tests and lookups by name.
+    pub filters: Vec<Use>,
+    pub tests: Vec<Use>,
+    pub lookups: Vec<Use>,
+}
+
+impl Survey {
+    /// Of a template's body. A name that is set anywhere in an enclosing body before its use counts as set.
+    pub fn of_body(body: &[Stmt]) -> Self {
+        let mut finder = Finder::default();
+        finder.body(body);
+        finder.survey
+    }
+
+    pub fn of_expr(expr: &Expr) -> Self {
+        let mut finder = Finder::default();
+        finder.expr(expr);
+        finder.survey
+    }
+
+    /// The names used, in alphabetical order.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.uses.iter().map(|u| u.name.to_string()).collect()
+    }
 }
 
 #[derive(Default)]
 struct Finder {
     bound: Vec<String>,
-    found: BTreeSet<String>,
+    survey: Survey,
+    guarded: bool,
 }
 
 impl Finder {
@@ -134,12 +161,48 @@ impl Finder {
         }
     }
 
+    /// `map('upper')`, `select('match', …)`, `selectattr('x', 'defined')`: the name in the text.
+    fn named_by_text(&mut self, filter: &str, args: &Args) {
+        let place = match filter.rsplit('.').next() {
+            Some("map" | "select" | "reject") => 0,
+            Some("selectattr" | "rejectattr") => 1,
+            _ => return,
+        };
+        let Some(argument) = args.positional.get(place) else { return };
+        let ExprKind::Const(value) = &argument.kind else { return };
+        let Some(name) = value.as_str() else { return };
+        let found = Use { name: name.into(), start: argument.start, end: argument.end, guarded: false };
+        if filter.ends_with("map") { self.survey.filters.push(found) } else { self.survey.tests.push(found) }
+    }
+
+    /// An expression that may be undefined.
+    fn under(&mut self, guards: bool, expr: &Expr) {
+        let outer = std::mem::replace(&mut self.guarded, guards);
+        self.kept(expr);
+        self.guarded = outer;
+    }
+
+    /// An expression whose use is its parent's use.
+    fn kept(&mut self, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::Name(_) | ExprKind::Attr(..) | ExprKind::Item(..) => self.walk(expr),
+            _ => self.expr(expr),
+        }
+    }
+
     fn expr(&mut self, expr: &Expr) {
+        let outer = std::mem::replace(&mut self.guarded, false);
+        self.walk(expr);
+        self.guarded = outer;
+    }
+
+    fn walk(&mut self, expr: &Expr) {
         match &expr.kind {
             ExprKind::Const(_) => {}
             ExprKind::Name(name) => {
                 if !self.bound.iter().any(|b| **b == **name) {
-                    self.found.insert(name.to_string());
+                    let found = Use { name: name.clone(), start: expr.start, end: expr.end, guarded: self.guarded };
+                    self.survey.uses.push(found);
                 }
             }
             ExprKind::List(items) | ExprKind::Tuple(items) | ExprKind::Concat(items) => {
@@ -151,9 +214,9 @@ impl Finder {
                     self.expr(v);
                 }
             }
-            ExprKind::Attr(base, _) => self.expr(base),
+            ExprKind::Attr(base, _) => self.kept(base),
             ExprKind::Item(base, key) => {
-                self.expr(base);
+                self.kept(base);
                 self.expr(key);
             }
             ExprKind::Slice(base, bounds) => {
@@ -163,17 +226,34 @@ impl Finder {
                 }
             }
             ExprKind::Call(f, args) => {
+                if let (ExprKind::Name(name), Some(first)) = (&f.kind, args.positional.first())
+                    && matches!(&**name, "lookup" | "query" | "q")
+                    && let ExprKind::Const(value) = &first.kind
+                    && let Some(lookup) = value.as_str()
+                {
+                    self.survey.lookups.push(Use {
+                        name: lookup.into(),
+                        start: first.start,
+                        end: first.end,
+                        guarded: false,
+                    });
+                }
                 self.expr(f);
                 self.args(args);
             }
-            ExprKind::Filter(base, _, args) => {
+            ExprKind::Filter(base, name, args) => {
+                self.survey.filters.push(Use { name: name.clone(), start: expr.start, end: expr.end, guarded: false });
                 if let Some(base) = base {
-                    self.expr(base);
+                    let guards = matches!(name.rsplit('.').next(), Some("default" | "d"));
+                    self.under(guards, base);
                 }
                 self.args(args);
+                self.named_by_text(name, args);
             }
-            ExprKind::Test(base, _, args) => {
-                self.expr(base);
+            ExprKind::Test(base, name, args) => {
+                self.survey.tests.push(Use { name: name.clone(), start: expr.start, end: expr.end, guarded: false });
+                let guards = matches!(name.rsplit('.').next(), Some("defined" | "undefined"));
+                self.under(guards, base);
                 self.args(args);
             }
             ExprKind::Not(e) | ExprKind::Neg(e) | ExprKind::Pos(e) => self.expr(e),
