@@ -201,13 +201,19 @@ impl Resource for Assemble {
         view.want([false, true].map(|follow| Query::Stat { path: paths::clean(&self.dest), follow }));
         view.want(self.manner.attributes.queries());
         let parts = self.parts(view)?;
+        let wanted = Wanted::bytes(self.join(&parts));
+        let md5 = wanted.digest(crate::world::Algorithm::Md5);
         let one = One {
-            wanted: Wanted::bytes(self.join(&parts)),
+            wanted,
             dest: self.dest.clone(),
             name: String::new(),
             source: self.src.clone(),
             manner: self.manner.clone(),
         };
-        one.run(view)
+        // Unlike copy's, the result of a file that is as desired has the MD5 too.
+        Ok(match one.run(view)? {
+            Verdict::Unchanged(result) => Verdict::Unchanged(result.with("md5sum", md5)),
+            other => other,
+        })
     }
 }

@@ -51,6 +51,7 @@ struct Find {
     paths: Vec<(String, String)>,
     patterns: Vec<Pattern>,
     excludes: Vec<Pattern>,
+    recurse: bool,
     depth: Option<u32>,
     kind: String,
     hidden: bool,
@@ -120,6 +121,7 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         paths: all,
         patterns: patterns("patterns")?,
         excludes: patterns("excludes")?,
+        recurse,
         depth,
         kind: args.need("file_type")?,
         hidden: args.flag("hidden")?,
@@ -155,6 +157,11 @@ fn units(args: &Args, name: &str, known: &[(&str, i64)]) -> Result<Option<i64>, 
 }
 
 impl Find {
+    /// One level more than counts, where a depth is given: Ansible examines it too.
+    fn looked_at(&self) -> Option<u32> {
+        if self.recurse { self.depth.map(|d| d + 1) } else { self.depth }
+    }
+
     fn name_fits(&self, name: &str) -> Result<bool, Stop> {
         let mut found = self.patterns.is_empty();
         for pattern in &self.patterns {
@@ -229,7 +236,7 @@ impl Resource for Find {
         for (_, path) in &self.paths {
             view.want([
                 Query::Stat { path: path.clone(), follow: true },
-                Query::Tree { path: path.clone(), max_depth: self.depth },
+                Query::Tree { path: path.clone(), max_depth: self.looked_at() },
             ]);
         }
         let mut examined = 0;
@@ -243,8 +250,12 @@ impl Resource for Find {
                     continue;
                 }
             }
-            for entry in view.tree(path, self.depth)?.iter() {
+            for entry in view.tree(path, self.looked_at())?.iter() {
                 examined += 1;
+                let depth = entry.path.matches('/').count() + 1;
+                if self.depth.is_some_and(|d| depth > d as usize) {
+                    continue;
+                }
                 let name = paths::basename(&entry.path);
                 if !self.hidden && name.starts_with('.') || !self.name_fits(name)? || !self.stat_fits(&entry.stat)? {
                     continue;

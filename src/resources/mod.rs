@@ -3,6 +3,7 @@
 //! Stands in *plan*: given arguments and a [`View`] of the world, a resource says what it would do. It never talks to
 //! a node, so `plan` cannot change anything.
 
+mod acl;
 mod add_host;
 mod apt;
 mod apt_repository;
@@ -12,6 +13,7 @@ mod assert;
 mod async_status;
 mod authorized_key;
 mod blockinfile;
+mod capabilities;
 mod command;
 pub mod common;
 mod copy;
@@ -49,13 +51,16 @@ mod set_stats;
 mod setup;
 mod slurp;
 mod stat;
+mod synchronize;
 mod sysctl;
 mod systemd;
 mod tempfile;
 mod unarchive;
+mod uri;
 mod user;
 mod validate_argument_spec;
 mod wait_for;
+mod xattr;
 
 // One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
 // a

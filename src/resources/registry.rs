@@ -10,19 +10,21 @@ use super::ResourceType;
 /// One line per type.
 static TYPES: &[&ResourceType] = &[
     // a
+    &super::acl::TYPE,
+    &super::assemble::TYPE,
     &super::add_host::TYPE,
     &super::limits::ALTERNATIVES,
     &super::package::APK,
     &super::apt::TYPE,
     &super::apt_repository::KEY,
     &super::apt_repository::TYPE,
-    &super::assemble::TYPE,
     &super::assert::TYPE,
     &super::async_status::TYPE,
     &super::authorized_key::TYPE,
     // b
     &super::blockinfile::TYPE,
     // c
+    &super::capabilities::TYPE,
     &super::command::TYPE,
     &super::copy::TYPE,
     &super::cron::TYPE,
@@ -38,7 +40,6 @@ static TYPES: &[&ResourceType] = &[
     &super::find::TYPE,
     &super::fail::TYPE,
     &super::file::TYPE,
-    &super::find::TYPE,
     // g
     &super::setup::GATHER_FACTS,
     &super::get_url::TYPE,
@@ -76,13 +77,14 @@ static TYPES: &[&ResourceType] = &[
     // s
     &super::limits::SEBOOLEAN,
     &super::limits::SELINUX,
+    &super::synchronize::TYPE,
+    &super::slurp::TYPE,
     &super::service::TYPE,
     &super::service::FACTS,
     &super::set_fact::TYPE,
     &super::set_stats::TYPE,
     &super::setup::TYPE,
     &super::command::SHELL,
-    &super::slurp::TYPE,
     &super::stat::TYPE,
     &super::sysctl::TYPE,
     &super::systemd::TYPE,
@@ -92,6 +94,7 @@ static TYPES: &[&ResourceType] = &[
     &super::hostname::TIMEZONE,
     // u
     &super::firewall::UFW,
+    &super::uri::TYPE,
     &super::unarchive::TYPE,
     &super::user::TYPE,
     // v
@@ -99,6 +102,8 @@ static TYPES: &[&ResourceType] = &[
     // w
     &super::wait_for::TYPE,
     &super::pause::WAIT_FOR_CONNECTION,
+    // x
+    &super::xattr::TYPE,
     // y
     // z
     &super::package::ZYPPER,

@@ -188,11 +188,9 @@ fn extract_results(rc: i32, err: &str) -> Value {
 /// Ansible's name of what unpacks a format.
 fn handler(format: Format) -> &'static str {
     match format {
-        Format::Tar => "TarArchive",
         Format::TarGz => "TgzArchive",
-        Format::TarBz2 => "TarBzipArchive",
-        Format::TarXz => "TarXzArchive",
-        Format::TarZstd => "TarZstdArchive",
+        // GNU tar looks at the content itself, so this one is Ansible's first that fits.
+        Format::Tar | Format::TarBz2 | Format::TarXz | Format::TarZstd => "TarArchive",
         Format::Zip => "ZipArchive",
     }
 }

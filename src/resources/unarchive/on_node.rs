@@ -17,13 +17,7 @@ fn handler(path: &str) -> &'static str {
     let ends = |list: &[&str]| list.iter().any(|e| lower.ends_with(e));
     if is_zip(path) {
         "ZipArchive"
-    } else if ends(&[".tar.bz2", ".tbz", ".tbz2"]) {
-        "TarBzipArchive"
-    } else if ends(&[".tar.xz", ".txz"]) {
-        "TarXzArchive"
-    } else if ends(&[".tar.zst", ".tzst"]) {
-        "TarZstdArchive"
-    } else if ends(&[".tar"]) {
+    } else if ends(&[".tar", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst"]) {
         "TarArchive"
     } else {
         "TgzArchive"

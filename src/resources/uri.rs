@@ -1,0 +1,394 @@
+//! `uri`: a request to a web service, from the node. The manual is doc/uri.md.
+//!
+//! The node's curl does it; what it is to do goes to its standard input, so that no secret stands on a command line.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+use super::common::attributes::COMMON;
+use super::common::{concat, invalid, paths};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, copy, text_of,
+};
+use crate::node::{Command, Done, ExecSpec};
+use crate::problem::Problem;
+use crate::world::{Query, Stop, View};
+
+const OWN: &[ArgSpec] = &[
+    ArgSpec::new("url", Kind::Str, "what is asked").required(),
+    ArgSpec::new("method", Kind::Str, "the request's method").default("GET"),
+    ArgSpec::new("body", Kind::Raw, "what is sent"),
+    ArgSpec::new("body_format", Kind::Str, "how a body that is no text is written").default("raw").choices(&[
+        "form-multipart",
+        "form-urlencoded",
+        "json",
+        "raw",
+    ]),
+    ArgSpec::new("src", Kind::Path, "a file of the node that is sent"),
+    ArgSpec::new("remote_src", Kind::Bool, "accepted only as true together with `src`").default("no"),
+    ArgSpec::new("headers", Kind::Dict, "further request headers"),
+    ArgSpec::new("status_code", Kind::List, "codes that count as success").default("200"),
+    ArgSpec::new("return_content", Kind::Bool, "return the answer's text").default("no"),
+    ArgSpec::new("dest", Kind::Path, "a file of the node that gets the answer"),
+    ArgSpec::new("creates", Kind::Path, "do nothing if this is there"),
+    ArgSpec::new("removes", Kind::Path, "do nothing if this is not there"),
+    ArgSpec::new("timeout", Kind::Int, "seconds").default("30"),
+    ArgSpec::new("follow_redirects", Kind::Str, "which redirections are followed")
+        .default("safe")
+        .choices(&["all", "no", "none", "safe", "urllib2", "yes"]),
+    ArgSpec::new("url_username", Kind::Str, "user for basic authentication").aliases(&["user"]),
+    ArgSpec::new("url_password", Kind::Str, "password for basic authentication").aliases(&["password"]),
+    ArgSpec::new("force_basic_auth", Kind::Bool, "accepted; credentials are always sent at once").default("no"),
+    ArgSpec::new("validate_certs", Kind::Bool, "check the server's certificate").default("yes"),
+    ArgSpec::new("ca_path", Kind::Path, "a file of certificates of authorities on the node"),
+    ArgSpec::new("client_cert", Kind::Path, "a client certificate on the node"),
+    ArgSpec::new("client_key", Kind::Path, "its key on the node"),
+    ArgSpec::new("unix_socket", Kind::Path, "a socket of the node to connect to"),
+    ArgSpec::new("http_agent", Kind::Str, "the User-Agent header").default("ansible-httpget"),
+    ArgSpec::new("use_proxy", Kind::Bool, "use the node's proxy settings").default("yes"),
+    ArgSpec::new("force", Kind::Bool, "ask caches for a fresh answer").aliases(&["thirsty"]).default("no"),
+    ArgSpec::new("decompress", Kind::Bool, "decompress a compressed answer").default("yes"),
+    ArgSpec::new("unredirected_headers", Kind::List, "accepted"),
+    ArgSpec::new("use_netrc", Kind::Bool, "accepted").default("yes"),
+    ArgSpec::new("use_gssapi", Kind::Bool, "not supported yet").default("no"),
+    ArgSpec::new("ciphers", Kind::List, "not supported yet"),
+];
+static ARGS: [ArgSpec; OWN.len() + COMMON.len()] = concat(OWN, COMMON);
+
+pub static TYPE: ResourceType = ResourceType {
+    name: "uri",
+    qualified: &["ansible.builtin.uri"],
+    doc: include_str!("doc/uri.md"),
+    args: &ARGS,
+    free_form: None,
+    build,
+};
+
+struct Uri {
+    url: String,
+    /// curl's settings.
+    config: String,
+    status: Vec<u16>,
+    return_content: bool,
+    creates: Option<String>,
+    removes: Option<String>,
+    dest: Option<String>,
+    check_mode: bool,
+    timeout: u64,
+    env: Vec<(String, String)>,
+}
+
+/// Stands before the figures behind the answer's body.
+const MARK: &str = "\n--kdeploy--uri--";
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    Ok(decode(&args, setting)?)
+}
+
+fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> {
+    if args.flag("use_gssapi")? || args.raw("ciphers").is_some() {
+        return Err(Problem::unsupported("`use_gssapi` and `ciphers` of `uri`").at(args.task_span()));
+    }
+    for name in ["mode", "owner", "group"] {
+        if args.raw(name).is_some() {
+            return Err(Problem::unsupported(format!("`{name}` of `uri`"))
+                .at(args.span(name))
+                .help("a `file` task behind it sets them"));
+        }
+    }
+    let url = args.need("url")?;
+    let format = args.need("body_format")?;
+    let mut headers: Vec<(String, String)> = args.dict("headers")?.into_iter().map(|(k, v)| (k, text_of(&v))).collect();
+    let body = match args.raw("body") {
+        None => None,
+        Some(body) => Some(match format.as_str() {
+            "json" if matches!(body.kind(), ValueKind::String) => text_of(body),
+            "json" => copy::python_json(body),
+            "form-urlencoded" if body.kind() == ValueKind::Map => args
+                .dict("body")?
+                .iter()
+                .map(|(k, v)| format!("{}={}", urlencode(k), urlencode(&text_of(v))))
+                .collect::<Vec<_>>()
+                .join("&"),
+            "form-multipart" => {
+                return Err(Problem::unsupported("`body_format: form-multipart`").at(args.span("body_format")));
+            }
+            _ if matches!(body.kind(), ValueKind::Map | ValueKind::Seq) => copy::python_json(body),
+            _ => text_of(body),
+        }),
+    };
+    let typed = headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("content-type"));
+    match format.as_str() {
+        "json" if !typed => headers.push(("Content-Type".to_owned(), "application/json".to_owned())),
+        "form-urlencoded" if !typed => {
+            headers.push(("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
+        }
+        _ => {}
+    }
+    if args.flag("force")? {
+        headers.push(("Cache-Control".to_owned(), "no-cache".to_owned()));
+    }
+    let path = |name: &str| -> Result<Option<String>, Problem> {
+        Ok(paths::expand(args, name, setting)?.map(|p| paths::clean(&p)))
+    };
+    let method = args.need("method")?.to_uppercase();
+    let timeout = u64::try_from(args.int("timeout")?.unwrap_or(30)).unwrap_or(30);
+    let mut config = Config::default();
+    config.set("url", &url);
+    config.flag("silent").flag("show-error").flag("globoff");
+    config.set("max-time", &timeout.to_string());
+    config.set("dump-header", "/dev/stderr");
+    config.set("user-agent", &args.need("http_agent")?);
+    config.set("write-out", &format!("{MARK}%{{http_code}} %{{url_effective}} %{{num_redirects}}"));
+    if method == "HEAD" {
+        config.flag("head");
+    } else {
+        config.set("request", &method);
+    }
+    for (name, value) in &headers {
+        config.set("header", &format!("{name}: {value}"));
+    }
+    match (&body, path("src")?) {
+        (Some(_), Some(_)) => return Err(invalid("`body` and `src` exclude each other").at(args.span("src"))),
+        (Some(body), None) => {
+            config.set("data-raw", body);
+            if !typed && format == "raw" {
+                // curl would call it a form.
+                config.set("header", "Content-Type:");
+            }
+        }
+        (None, Some(src)) => {
+            if !args.flag("remote_src")? {
+                return Err(Problem::unsupported("sending a file of the control machine")
+                    .at(args.span("src"))
+                    .help("give its text as `body`, or `remote_src: yes` for a file of the node"));
+            }
+            config.set("data-binary", &format!("@{src}"));
+        }
+        (None, None) => {}
+    }
+    let redirects = args.need("follow_redirects")?;
+    if matches!(redirects.as_str(), "all" | "yes")
+        || redirects == "safe" && matches!(method.as_str(), "GET" | "HEAD")
+        || redirects == "urllib2"
+    {
+        config.flag("location");
+    }
+    if let Some(user) = args.str("url_username")?.filter(|t| !t.is_empty()) {
+        config.set("user", &format!("{user}:{}", args.str("url_password")?.unwrap_or_default()));
+    }
+    if !args.bool("validate_certs")?.unwrap_or(true) {
+        config.flag("insecure");
+    }
+    if args.bool("decompress")?.unwrap_or(true) {
+        config.flag("compressed");
+    }
+    if !args.bool("use_proxy")?.unwrap_or(true) {
+        config.set("noproxy", "*");
+    }
+    for (name, option) in
+        [("ca_path", "cacert"), ("client_cert", "cert"), ("client_key", "key"), ("unix_socket", "unix-socket")]
+    {
+        if let Some(value) = path(name)? {
+            config.set(option, &value);
+        }
+    }
+    let dest = path("dest")?;
+    if let Some(dest) = &dest {
+        config.set("output", dest);
+    }
+    let status = args
+        .list("status_code")?
+        .iter()
+        .map(|code| {
+            code.trim().parse().map_err(|_| invalid(format!("`{code}` is no status code")).at(args.span("status_code")))
+        })
+        .collect::<Result<Vec<u16>, _>>()?;
+    Ok(Arc::new(Uri {
+        url,
+        config: config.0,
+        status,
+        return_content: args.flag("return_content")?,
+        creates: path("creates")?,
+        removes: path("removes")?,
+        dest,
+        check_mode: setting.check_mode,
+        timeout,
+        env: setting.environment.clone(),
+    }))
+}
+
+/// A file of settings as `curl --config` reads it.
+#[derive(Default)]
+struct Config(String);
+
+impl Config {
+    fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        let mut quoted = String::new();
+        for c in value.chars() {
+            match c {
+                '"' => quoted.push_str("\\\""),
+                '\\' => quoted.push_str("\\\\"),
+                '\n' => quoted.push_str("\\n"),
+                '\r' => quoted.push_str("\\r"),
+                '\t' => quoted.push_str("\\t"),
+                c => quoted.push(c),
+            }
+        }
+        self.0.push_str(&format!("{name} = \"{quoted}\"\n"));
+        self
+    }
+
+    fn flag(&mut self, name: &str) -> &mut Self {
+        self.0.push_str(name);
+        self.0.push('\n');
+        self
+    }
+}
+
+fn urlencode(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+impl Resource for Uri {
+    fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
+        for path in [&self.creates, &self.removes].into_iter().flatten() {
+            view.want([Query::Stat { path: path.clone(), follow: true }]);
+        }
+        let skipped =
+            |msg: String| Ok(Verdict::Unchanged(TaskResult::unchanged().with("stdout", msg.clone()).with("msg", msg)));
+        if let Some(path) = &self.creates {
+            if view.stat(path, true)?.is_some() {
+                return skipped(format!("skipped, since '{path}' exists"));
+            }
+        }
+        if let Some(path) = &self.removes {
+            if view.stat(path, true)?.is_none() {
+                return skipped(format!("skipped, since '{path}' does not exist"));
+            }
+        }
+        if self.check_mode {
+            return Ok(Verdict::Skipped(
+                TaskResult::unchanged().with("msg", "remote module (uri) does not support check mode"),
+            ));
+        }
+        let spec = ExecSpec {
+            command: Command::Argv(["curl", "--config", "-"].map(str::to_owned).to_vec()),
+            stdin: Some(self.config.clone().into_bytes()),
+            env: self.env.clone(),
+            timeout: self.timeout + 10,
+            ..ExecSpec::default()
+        };
+        Ok(Verdict::Change(Change {
+            kind: ChangeKind::Run,
+            diff: vec![],
+            actions: vec![spec.into_action()],
+            effects: vec![],
+            opaque: true,
+            result: TaskResult { changed: self.dest.is_some(), ..TaskResult::default() }.with("url", self.url.as_str()),
+        }))
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        let result = TaskResult { changed: false, ..change.result.clone() }.with("elapsed", 0);
+        let output = match done.first() {
+            Some(Done::Ok(output)) => output,
+            Some(Done::Failed { message, .. }) => return Err(result.with("msg", message.as_str())),
+            None => return Err(result.with("msg", "the request was not sent")),
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.rc == 127 {
+            return Err(result.with("msg", "`uri` needs `curl` on the node").with("status", -1));
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (content, figures) = text.rsplit_once(MARK).unwrap_or((&text, ""));
+        let mut figures = figures.split(' ');
+        let status: u16 = figures.next().and_then(|code| code.parse().ok()).unwrap_or(0);
+        let effective = figures.next().unwrap_or(&self.url).to_owned();
+        let redirected = figures.next().is_some_and(|n| n.trim() != "0");
+        if output.rc != 0 || status == 0 {
+            let why = said.lines().rfind(|l| l.starts_with("curl:")).unwrap_or(said.trim()).to_owned();
+            let status_message = format!("Status code was -1 and not {:?}: Request failed: <{why}>", self.status);
+            return Err(result.with("status", -1).with("msg", status_message).with("redirected", redirected));
+        }
+        let mut result = TaskResult { changed: self.dest.is_some(), ..result };
+        // The last answer's headers, as Ansible names them.
+        let block = said.rsplit("\r\n\r\n").find(|b| b.contains("HTTP/")).unwrap_or(&said);
+        let mut lines = block.lines().skip_while(|l| !l.starts_with("HTTP/"));
+        let reason = lines.next().and_then(|l| l.splitn(3, ' ').nth(2)).unwrap_or("").trim().to_owned();
+        let mut kind = String::new();
+        for (name, value) in lines.filter_map(|l| l.split_once(':')) {
+            let key = name.trim().to_lowercase().replace('-', "_");
+            if key == "content_type" {
+                value.trim().clone_into(&mut kind);
+            }
+            if key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                result = result.with(&key, value.trim());
+            }
+        }
+        result = result
+            .with("status", status)
+            .with("url", effective)
+            .with("redirected", redirected)
+            .with("cookies", Value::from_pairs(Vec::<(String, Value)>::new()))
+            .with("cookies_string", "")
+            .with("msg", format!("OK ({} bytes)", content.len()));
+        if let Some(dest) = &self.dest {
+            result = result.with("path", dest.as_str());
+        }
+        if kind.contains("json") {
+            if let Ok(json) = serde_json::from_str::<serde_json::Value>(content) {
+                result = result.with("json", value_of(&json));
+            }
+        }
+        let good = self.status.contains(&status);
+        if self.return_content || !good {
+            result = result.with("content", content);
+        }
+        if good {
+            return Ok(result);
+        }
+        let wanted: Vec<String> = self.status.iter().map(u16::to_string).collect();
+        let msg = format!("Status code was {status} and not [{}]: HTTP Error {status}: {reason}", wanted.join(", "));
+        Err(TaskResult { changed: false, ..result }.with("msg", msg))
+    }
+}
+
+fn value_of(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(b) => Value::from(*b),
+        Json::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
+            (Some(n), _, _) => Value::from(n),
+            (_, Some(n), _) => Value::from(n),
+            (_, _, n) => Value::from(n.unwrap_or_default()),
+        },
+        Json::String(s) => Value::from(s.as_str()),
+        Json::Array(items) => Value::from(items.iter().map(value_of).collect::<Vec<_>>()),
+        Json::Object(map) => Value::from_pairs(map.iter().map(|(k, v)| (k.as_str(), value_of(v)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_hold_anything() {
+        let mut config = Config::default();
+        config.set("data-raw", "a \"b\"\n\\c").flag("silent");
+        assert_eq!(config.0, "data-raw = \"a \\\"b\\\"\\n\\\\c\"\nsilent\n");
+        assert_eq!(urlencode("a b&ä"), "a+b%26%C3%A4");
+    }
+}
