@@ -62,14 +62,14 @@ pub(super) fn parse(file: &Arc<SourceFile>) -> Result<Vec<Entry>, Problem> {
         }
         let at = offset + indent;
         let span = Span::new(file, at, at + line.len());
-        if let (Some(own), Some(last)) = (open, entries.last_mut()) {
-            if indent > own {
-                if !last.value.is_empty() {
-                    last.value.push('\n');
-                }
-                last.value.push_str(line);
-                continue;
+        if let (Some(own), Some(last)) = (open, entries.last_mut())
+            && indent > own
+        {
+            if !last.value.is_empty() {
+                last.value.push('\n');
             }
+            last.value.push_str(line);
+            continue;
         }
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')).map(|(name, _)| name) {
             section = Some(name.to_owned());

@@ -164,10 +164,9 @@ impl Settings {
             // An empty variable is as good as none, except where empty text means something.
             if let Some((name, value)) =
                 key.env.iter().find_map(|n| env.get(*n).filter(|v| !v.is_empty()).map(|v| (*n, v)))
+                && let Err(p) = self.put(key, Written::Text(value), &cwd, Origin::Env(name))
             {
-                if let Err(p) = self.put(key, Written::Text(value), &cwd, Origin::Env(name)) {
-                    problems.push(p);
-                }
+                problems.push(p);
             }
         }
         for name in env.keys().filter(|n| n.starts_with("ANSIBLE_") && *n != "ANSIBLE_CONFIG") {

@@ -31,10 +31,10 @@ impl Start {
     /// A path as written in a setting: `~`, `$VAR` and what it is relative to.
     pub(super) fn path(&self, written: &str, base: &Path) -> PathBuf {
         let mut text = written.replace("{{CWD}}", &self.cwd.to_string_lossy());
-        if let (Some(home), Some(rest)) = (&self.home, text.strip_prefix('~')) {
-            if rest.is_empty() || rest.starts_with('/') {
-                text = format!("{}{rest}", home.display());
-            }
+        if let (Some(home), Some(rest)) = (&self.home, text.strip_prefix('~'))
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            text = format!("{}{rest}", home.display());
         }
         let text = self.expand(&text);
         let mut path = PathBuf::new();

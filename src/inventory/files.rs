@@ -16,9 +16,12 @@ use crate::yaml::{self, Node};
 
 const EXTENSIONS: [&str; 3] = ["yml", "yaml", "json"];
 
+/// What opens a vaulted file.
+type Open = dyn Fn(&Arc<SourceFile>) -> Result<String, Problem> + Send + Sync;
+
 /// Turns a vaulted file's text into what it holds.
 #[derive(Clone)]
-pub struct Decrypt(pub Arc<dyn Fn(&Arc<SourceFile>) -> Result<String, Problem> + Send + Sync>);
+pub struct Decrypt(pub Arc<Open>);
 
 impl Decrypt {
     /// With the vault passwords of a run; `opened` hears every text that was opened (to keep it out of all output).

@@ -217,11 +217,12 @@ impl Inventory {
             for group in self.groups.values() {
                 let below = depths[group.name.as_str()] + 1;
                 for child in &group.children {
-                    if let Some(depth) = depths.get_mut(child.as_str()) {
-                        if *depth < below && below <= self.groups.len() {
-                            *depth = below;
-                            changed = true;
-                        }
+                    if let Some(depth) = depths.get_mut(child.as_str())
+                        && *depth < below
+                        && below <= self.groups.len()
+                    {
+                        *depth = below;
+                        changed = true;
                     }
                 }
             }

@@ -27,10 +27,10 @@ fn split_port(pattern: &str) -> (&str, Option<i64>) {
         return whole;
     }
     let Ok(port) = digits.parse() else { return whole };
-    if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        if inner.parse::<Ipv6Addr>().is_ok() || is_name(inner) {
-            return (inner, Some(port));
-        }
+    if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'))
+        && (inner.parse::<Ipv6Addr>().is_ok() || is_name(inner))
+    {
+        return (inner, Some(port));
     }
     // An IPv6 address without brackets has no port.
     if is_name(host) { (host, Some(port)) } else { whole }

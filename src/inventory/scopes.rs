@@ -41,10 +41,10 @@ impl Inventory {
                 from_files(&mut scopes, dir, "group_vars", group_names)?;
             }
         }
-        if let Some(own) = self.hosts.get(host) {
-            if !own.vars.is_empty() {
-                scopes.push(written(&format!("host `{host}`"), &own.vars));
-            }
+        if let Some(own) = self.hosts.get(host)
+            && !own.vars.is_empty()
+        {
+            scopes.push(written(&format!("host `{host}`"), &own.vars));
         }
         for base in &bases {
             from_files(&mut scopes, base, "host_vars", &[host])?;

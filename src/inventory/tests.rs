@@ -85,3 +85,43 @@ fn problems_have_places() {
         problems.0.iter().map(|p| format!("{}: {}", p.span.as_ref().map_or(0, |s| s.line()), p.message)).collect();
     insta::assert_snapshot!(told.join("\n"));
 }
+
+#[test]
+fn vaulted_files_are_opened_and_refused_without_a_password() {
+    use crate::vars::vault::{Source, VaultSecrets};
+    let dir = tempfile::tempdir().expect("a folder");
+    let secret = dir.path().join("password");
+    std::fs::write(&secret, "sesame\n").expect("written");
+    let secrets = std::sync::Arc::new(VaultSecrets::new([("default".to_owned(), Source::File(secret))]));
+    let text = secrets.encrypt(b"token: s3cret\nlist: [1]\n", None).expect("encrypted");
+    std::fs::create_dir(dir.path().join("group_vars")).expect("made");
+    std::fs::write(dir.path().join("group_vars/web.yml"), text).expect("written");
+    let hosts = dir.path().join("hosts");
+    std::fs::write(&hosts, "[web]\na\n").expect("written");
+    let sources = [hosts.display().to_string()];
+    let (closed, _) = Inventory::load(&sources, &LoadOptions::default()).expect("loads");
+    assert_eq!(closed.scopes_for("a", None).expect_err("closed").code, "vaulted-file");
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let hear = heard.clone();
+    let decrypt = Decrypt::with(&secrets, move |text| hear.lock().expect("lock").push_str(text));
+    let options = LoadOptions { decrypt: Some(decrypt), ..LoadOptions::default() };
+    let (open, _) = Inventory::load(&sources, &options).expect("loads");
+    let scopes = open.scopes_for("a", None).expect("opened");
+    assert_eq!(scopes[0].vars.keys().collect::<Vec<_>>(), ["token", "list"]);
+    assert!(heard.lock().expect("lock").contains("s3cret"));
+}
+
+#[test]
+fn shadowed_variable_files_are_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(dir.path().join("group_vars/all")).expect("made");
+    std::fs::write(dir.path().join("group_vars/all/main.yml"), "a: 1\n").expect("written");
+    std::fs::write(dir.path().join("group_vars/all.yml"), "b: 1\n").expect("written");
+    let hosts = dir.path().join("hosts");
+    std::fs::write(&hosts, "a\n").expect("written");
+    let inventory = load(&hosts);
+    let scopes = inventory.scopes_for("a", Some(dir.path())).expect("scopes");
+    assert_eq!(scopes.iter().flat_map(|s| s.vars.keys()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(inventory.take_warnings().iter().map(|w| w.code).collect::<Vec<_>>(), ["shadowed-file"]);
+    assert!(inventory.take_warnings().is_empty());
+}

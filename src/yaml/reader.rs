@@ -406,18 +406,18 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let name = canonical(&key.node);
-            if let Some((first, _)) = own.get(&name) {
-                if !self.json {
-                    let shown = key.node.scalar_text().unwrap_or_else(|| "null".into());
-                    self.warnings.push(
-                        Problem::new(
-                            "duplicate-key",
-                            format!("the key `{shown}` stands twice in this mapping; the last one counts"),
-                        )
-                        .at(&key.node.span)
-                        .note(format!("first at {}", first.span)),
-                    );
-                }
+            if let Some((first, _)) = own.get(&name)
+                && !self.json
+            {
+                let shown = key.node.scalar_text().unwrap_or_else(|| "null".into());
+                self.warnings.push(
+                    Problem::new(
+                        "duplicate-key",
+                        format!("the key `{shown}` stands twice in this mapping; the last one counts"),
+                    )
+                    .at(&key.node.span)
+                    .note(format!("first at {}", first.span)),
+                );
             }
             insert(&mut own, name, key.node, value.node);
         }

@@ -40,10 +40,10 @@ pub fn plain(text: &str) -> Result<Resolved, String> {
     if looks_int(text) {
         return int(text).map(Resolved::Int);
     }
-    if first.is_ascii_digit() {
-        if let Some(time) = timestamp(text) {
-            return time.map(Resolved::Time);
-        }
+    if first.is_ascii_digit()
+        && let Some(time) = timestamp(text)
+    {
+        return time.map(Resolved::Time);
     }
     Ok(Resolved::Str)
 }
