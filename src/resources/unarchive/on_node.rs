@@ -9,7 +9,7 @@ use crate::node::{Blob, UnpackSource};
 use crate::problem::Problem;
 use crate::resources::common::{archive, attributes, diff, fail, paths};
 use crate::resources::{Change, ChangeKind, TaskResult, Verdict};
-use crate::world::{Output, Query, Stat, Stop, View};
+use crate::world::{FileKind, Output, Query, Stat, Stop, View};
 
 /// By the file's name, as Ansible's handlers are chosen last; the node's tar looks at the content.
 fn handler(path: &str) -> &'static str {
@@ -70,9 +70,46 @@ impl Unarchive {
         } else {
             view.want([self.diff_query(path)]);
         }
-        if self.list_files {
+        if self.list_files || self.sets_attributes() {
             view.want([Self::list_query(path)]);
         }
+    }
+
+    fn sets_attributes(&self) -> bool {
+        self.attributes.owner.is_some() || self.attributes.group.is_some() || self.attributes.mode.is_some()
+    }
+
+    /// The archive's members are as they should be; whether their owner and mode are too.
+    fn mend_attributes(&self, view: &View, path: &str, result: TaskResult) -> Result<Verdict, Stop> {
+        let resolved = self.attributes.resolve(view)?;
+        let members: Vec<String> = self
+            .names(view, path)?
+            .iter()
+            .filter_map(|n| self.options.place(n.trim_start_matches("./").trim_end_matches('/')))
+            .map(|relative| paths::clean(&paths::join(&self.dest, &relative)))
+            .collect();
+        view.want(members.iter().map(|path| Query::Stat { path: path.clone(), follow: false }));
+        let (mut actions, mut effects, mut diffs) = (vec![], vec![], vec![]);
+        for member in members {
+            let Some(stat) = view.stat(&member, false)?.filter(|s| s.kind != FileKind::Link) else { continue };
+            let fix = resolved.fix(&member, &stat)?;
+            if fix.is_needed() {
+                diffs.push(fix.diff(&member));
+                effects.extend(attributes::stat_effects(&member, Some(&fix.stat)));
+                actions.extend(fix.actions);
+            }
+        }
+        if actions.is_empty() {
+            return Ok(Verdict::Unchanged(result));
+        }
+        Ok(Verdict::Change(Change {
+            kind: ChangeKind::Change,
+            diff: diffs,
+            actions,
+            effects,
+            opaque: false,
+            result: TaskResult { changed: true, ..result },
+        }))
     }
 
     pub(super) fn on_node(&self, view: &View, path: &str, dest: &Stat) -> Result<Verdict, Stop> {
@@ -105,7 +142,11 @@ impl Unarchive {
             if is_zip(path) { self.missing_members(view, path)? } else { self.tar_differences(view, path)? };
         let result = attributes::describe(result, dest);
         if different.is_empty() {
-            return Ok(Verdict::Unchanged(result));
+            return if self.sets_attributes() {
+                self.mend_attributes(view, path, result)
+            } else {
+                Ok(Verdict::Unchanged(result))
+            };
         }
         let shown: String = different.iter().take(200).map(|line| format!("{line}\n")).collect();
         Ok(Verdict::Change(Change {
