@@ -14,6 +14,9 @@ pub fn text(value: &Value) -> String {
     if let Some(s) = value.as_str() {
         return s.to_owned();
     }
+    if value.kind() == ValueKind::Plain {
+        return value.to_string();
+    }
     repr(value)
 }
 
@@ -60,9 +63,12 @@ fn write_repr(out: &mut String, value: &Value) {
             }
             out.push('}');
         }
-        _ => {
-            let _ = write!(out, "{value}");
-        }
+        _ => match value.downcast_object_ref::<super::datetime::DateTime>() {
+            Some(moment) => out.push_str(&moment.repr()),
+            None => {
+                let _ = write!(out, "{value}");
+            }
+        },
     }
 }
 
@@ -109,16 +115,30 @@ fn write_str(out: &mut String, s: &str) {
                 out.push('\\');
                 out.push(c);
             }
-            c if (c as u32) < 0x20 || (0x7f..0xa0).contains(&(c as u32)) || c == '\u{ad}' => {
+            c if printable(c) => out.push(c),
+            c if (c as u32) < 0x100 => {
                 let _ = write!(out, "\\x{:02x}", c as u32);
             }
-            '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {
+            c if (c as u32) < 0x1_0000 => {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }
-            c => out.push(c),
+            c => {
+                let _ = write!(out, "\\U{:08x}", c as u32);
+            }
         }
     }
     out.push(quote);
+}
+
+/// Python's `str.isprintable` for one character: no control, format, private or separator character but the space.
+fn printable(c: char) -> bool {
+    if c == ' ' {
+        return true;
+    }
+    !(c.is_control()
+        || c.is_whitespace()
+        || matches!(c as u32, 0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x180e | 0x200b..=0x200f | 0x202a..=0x202e
+            | 0x2060..=0x206f | 0xfeff | 0xe000..=0xf8ff | 0xfff0..=0xfffb | 0xfffe | 0xffff | 0xe0001..=0xe007f | 0xf_0000..=0x10_ffff))
 }
 
 fn write_bytes(out: &mut String, bytes: &[u8]) {
