@@ -1,0 +1,8 @@
+//! The command line as a user meets it: output, messages, exit codes, in a repository of its own and without a node.
+
+mod bench;
+mod errors;
+mod manuals;
+mod output;
+
+pub use bench::Bench;
