@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use crate::inventory::Inventory;
 use crate::problem::{Problem, nearest};
-use crate::source::{SourceFile, Span, display_path};
-use crate::template::{Engine, SearchPaths};
+use crate::source::{SourceFile, display_path};
+use crate::template::Engine;
 use crate::yaml::{Node, read_source};
 
+use super::check_files::{argument, custom_plugin, files_below, files_like, possible_names, search_paths};
 use super::check_names::{Names, fixed_parts, matches};
 use super::check_template::{Named, Scan};
-use super::items::candidates;
-use super::list::HandlerEntry;
-use super::loader::{FileCall, Loader, RoleCall, scalar_text};
-use super::model::{Action, Block, BlockOrigin, Item, Keywords, Play, RoleUse, Task, TaskArgs};
+use super::check_walk::{FlatPlay, Step};
+use super::loader::{Loader, scalar_text};
+use super::model::{Action, Keywords, Play, Task, TaskArgs};
 use super::task::is_all_template;
 
 /// What is checked, and with what.
@@ -76,31 +76,10 @@ pub fn check(what: &Check) -> Checked {
     found
 }
 
-/// One task with everything around it.
-struct Step {
-    task: Arc<Task>,
-    /// Keywords around it, outermost first (without the task's own).
-    chain: Vec<Arc<Keywords>>,
-    role: Option<Arc<RoleUse>>,
-}
-
-/// A play with all its tasks and handlers in one list, includes followed.
-struct FlatPlay {
-    play: Arc<Play>,
-    steps: Vec<Step>,
-    roles: Vec<Arc<RoleUse>>,
-    /// Names and topics that `notify` may say.
-    handlers: BTreeSet<String>,
-    /// A handler's name is a template: any notification may be for it.
-    templated_handlers: Vec<Vec<String>>,
-    /// An include whose name is not known: it may bring anything.
-    is_open: bool,
-}
-
-struct Checker<'a> {
-    what: &'a Check<'a>,
+pub(super) struct Checker<'a> {
+    pub(super) what: &'a Check<'a>,
     names: Names,
-    found: Checked,
+    pub(super) found: Checked,
     /// Uses reported already.
     seen: HashSet<(String, PathBuf, usize)>,
     /// Template files that were read.
@@ -108,231 +87,6 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn flatten(&mut self, play: &Arc<Play>) -> FlatPlay {
-        let mut flat = FlatPlay {
-            play: play.clone(),
-            steps: vec![],
-            roles: vec![],
-            handlers: BTreeSet::new(),
-            templated_handlers: vec![],
-            is_open: false,
-        };
-        let mut open: HashSet<(PathBuf, Option<PathBuf>)> = HashSet::new();
-        let keywords = vec![Arc::new(play.keywords.clone())];
-        for items in [&play.pre_tasks, &play.tasks, &play.post_tasks] {
-            self.items(items, &keywords, None, &mut flat, &mut open);
-        }
-        for role in &play.roles {
-            self.role(role, &keywords, &mut flat, &mut open);
-        }
-        for role in &play.imported_roles {
-            self.role_parts(role, &keywords, &mut flat, &mut open);
-        }
-        self.handlers(&super::list::flat_handlers(&play.handlers), &keywords, &mut flat, &mut open);
-        flat
-    }
-
-    fn items(
-        &mut self,
-        items: &[Item],
-        chain: &[Arc<Keywords>],
-        role: Option<&Arc<RoleUse>>,
-        flat: &mut FlatPlay,
-        open: &mut HashSet<(PathBuf, Option<PathBuf>)>,
-    ) {
-        for item in items {
-            match item {
-                Item::Block(block) => self.block(block, chain, role, flat, open),
-                Item::Task(task) => {
-                    let role = task.role.as_ref().or(role);
-                    flat.steps.push(Step { task: task.clone(), chain: chain.to_vec(), role: role.cloned() });
-                    match task.action {
-                        Action::IncludeTasks => self.include_tasks(task, chain, role, flat, open),
-                        Action::IncludeRole => self.include_role(task, chain, role, flat, open),
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-
-    fn block(
-        &mut self,
-        block: &Arc<Block>,
-        chain: &[Arc<Keywords>],
-        role: Option<&Arc<RoleUse>>,
-        flat: &mut FlatPlay,
-        open: &mut HashSet<(PathBuf, Option<PathBuf>)>,
-    ) {
-        let mut inner = chain.to_vec();
-        inner.push(Arc::new(block.keywords.clone()));
-        let role = match block.origin {
-            BlockOrigin::Written | BlockOrigin::ImportTasks => role,
-            BlockOrigin::ImportRole | BlockOrigin::Role => block.role.as_ref(),
-        };
-        for items in [&block.block, &block.rescue, &block.always] {
-            self.items(items, &inner, role, flat, open);
-        }
-    }
-
-    fn role(
-        &mut self,
-        role: &Arc<RoleUse>,
-        chain: &[Arc<Keywords>],
-        flat: &mut FlatPlay,
-        open: &mut HashSet<(PathBuf, Option<PathBuf>)>,
-    ) {
-        if let Item::Block(block) = role.as_block() {
-            self.block(&block, chain, None, flat, open);
-        }
-        self.role_parts(role, chain, flat, open);
-    }
-
-    /// What a role brings besides tasks.
-    fn role_parts(
-        &mut self,
-        role: &Arc<RoleUse>,
-        chain: &[Arc<Keywords>],
-        flat: &mut FlatPlay,
-        open: &mut HashSet<(PathBuf, Option<PathBuf>)>,
-    ) {
-        flat.roles.extend(role.with_dependencies());
-        let entries = role.handler_entries(&[]);
-        self.handlers(&entries, chain, flat, open);
-    }
-
-    fn handlers(
-        &mut self,
-        entries: &[HandlerEntry],
-        chain: &[Arc<Keywords>],
-        flat: &mut FlatPlay,
-        open: &mut HashSet<(PathBuf, Option<PathBuf>)>,
-    ) {
-        for entry in entries {
-            let mut inner = chain.to_vec();
-            inner.extend(entry.blocks.iter().map(|b| Arc::new(b.keywords.clone())));
-            self.add_handler(&entry.task, entry.role.as_ref(), flat);
-            self.items(&[Item::Task(entry.task.clone())], &inner, entry.role.as_ref(), flat, open);
-        }
-    }
-
-    fn add_handler(&mut self, task: &Task, role: Option<&Arc<RoleUse>>, flat: &mut FlatPlay) {
-        for name in task.keywords.name.iter().chain(&task.listen) {
-            let Some(text) = scalar_text(name) else { continue };
-            if name.has_template() {
-                flat.templated_handlers.push(fixed_parts(&text));
-                continue;
-            }
-            if let Some(role) = role {
-                let short = role.role.name.rsplit('.').next().unwrap_or_default();
-                flat.handlers.insert(format!("{short} : {text}"));
-                flat.handlers.insert(format!("{} : {text}", role.role.name));
-            }
-            flat.handlers.insert(text);
-        }
-    }
-
-    /// Follows an include whose file is written out, or all files that a template may name.
-    fn include_tasks(
-        &mut self,
-        task: &Arc<Task>,
-        chain: &[Arc<Keywords>],
-        role: Option<&Arc<RoleUse>>,
-        flat: &mut FlatPlay,
-        open: &mut HashSet<(PathBuf, Option<PathBuf>)>,
-    ) {
-        let Some(file) = argument(task, "file") else { return };
-        let playbook_dir = flat.play.playbook.parent().unwrap_or(Path::new("")).to_owned();
-        let places = |name: &str| candidates(name, file.span.dir(), role, &playbook_dir, task.is_handler, false);
-        let first_found = task.loop_.as_ref().is_some_and(|l| l.kind == "first_found");
-        let mut paths = vec![];
-        for name in possible_names(task, file) {
-            if name.contains("{{") {
-                let found = files_like(&name, places);
-                flat.is_open |= found.is_empty() && !first_found;
-                paths.extend(found);
-                continue;
-            }
-            match places(&name).into_iter().find(|p| p.is_file()) {
-                Some(path) => paths.push(path),
-                None if first_found => {}
-                None => {
-                    let tried = super::items::find_included(&name, &file.span, role, &playbook_dir, task.is_handler);
-                    self.found.problems.extend(tried.err());
-                }
-            }
-        }
-        for path in paths {
-            let key = (path.clone(), role.map(|r| r.role.path.clone()));
-            if !open.insert(key) {
-                continue;
-            }
-            let call = FileCall {
-                role,
-                is_handlers: task.is_handler,
-                playbook_dir: playbook_dir.clone(),
-                vars: Loader::static_vars(&flat.play),
-                ..FileCall::default()
-            };
-            let outcome = self.what.loader.read_tasks(&path, &call);
-            self.found.problems.extend(outcome.problems);
-            self.found.warnings.extend(outcome.warnings);
-            let mut inner = chain.to_vec();
-            inner.push(Arc::new(task.keywords.clone()));
-            if task.is_handler {
-                self.handlers(&super::list::flat_handlers(&outcome.value), &inner, flat, open);
-            } else {
-                self.items(&outcome.value, &inner, role, flat, open);
-            }
-        }
-    }
-
-    fn include_role(
-        &mut self,
-        task: &Arc<Task>,
-        chain: &[Arc<Keywords>],
-        role: Option<&Arc<RoleUse>>,
-        flat: &mut FlatPlay,
-        open: &mut HashSet<(PathBuf, Option<PathBuf>)>,
-    ) {
-        let Some(name) = argument(task, "name") else { return };
-        let text_of = |key: &str| argument(task, key).filter(|n| !n.has_template()).and_then(scalar_text);
-        let unknown = ["tasks_from", "vars_from", "defaults_from", "handlers_from"]
-            .iter()
-            .any(|key| argument(task, key).is_some_and(Node::has_template));
-        for name_text in possible_names(task, name) {
-            if unknown || name_text.contains("{{") {
-                flat.is_open = true;
-                continue;
-            }
-            let key = (PathBuf::from(format!("role {name_text} {:?}", text_of("tasks_from"))), None);
-            if !open.insert(key) {
-                continue;
-            }
-            let call = RoleCall {
-                tasks_from: text_of("tasks_from"),
-                vars_from: text_of("vars_from"),
-                defaults_from: text_of("defaults_from"),
-                handlers_from: text_of("handlers_from"),
-                keywords: Keywords { vars: task.keywords.vars.clone(), ..Keywords::default() },
-                ancestors: super::items::chain(role),
-                from_include: true,
-                allow_duplicates: Some(true),
-                playbook_dir: flat.play.playbook.parent().unwrap_or(Path::new("")).to_owned(),
-                vars: Loader::static_vars(&flat.play),
-                ..RoleCall::default()
-            };
-            let outcome = self.what.loader.read_role(&name_text, &call, &name.span);
-            self.found.problems.extend(outcome.problems);
-            self.found.warnings.extend(outcome.warnings);
-            let mut inner = chain.to_vec();
-            inner.push(Arc::new(task.keywords.clone()));
-            if let Some(included) = outcome.value {
-                self.role(&included, &inner, flat, open);
-            }
-        }
-    }
-
     fn inventory(&mut self, plays: &[Arc<Play>]) {
         let Some(inventory) = self.what.inventory else { return };
         let mut dirs: Vec<PathBuf> = plays.iter().filter_map(|p| p.playbook.parent()).map(Path::to_owned).collect();
@@ -740,120 +494,13 @@ impl Checker<'_> {
             _ => "unknown-lookup",
         };
         let problem = Problem::new(code, format!("there is no {what} `{}`", named.name)).at(&named.span);
-        if let Some(path) = custom_plugin(what, short, flat) {
+        let mut roots: Vec<PathBuf> = flat.play.playbook.parent().map(Path::to_owned).into_iter().collect();
+        roots.extend(flat.roles.iter().map(|r| r.role.path.clone()));
+        if let Some(path) = custom_plugin(what, short, &roots) {
             return problem
                 .note(format!("{} has one written in Python", display_path(&path)))
                 .help("plugins in Python do not run here: say it with built-in filters, or compute it in a task");
         }
         problem.nearest(short, known)
     }
-}
-
-/// A plugin file beside the playbook or in a role that may define a filter, test or lookup.
-fn custom_plugin(what: &str, name: &str, flat: &FlatPlay) -> Option<PathBuf> {
-    let folder = format!("{what}_plugins");
-    let mut roots: Vec<PathBuf> = flat.play.playbook.parent().map(Path::to_owned).into_iter().collect();
-    roots.extend(flat.roles.iter().map(|r| r.role.path.clone()));
-    roots.iter().flat_map(|root| files_below(&root.join(&folder), 1)).find(|path| {
-        path.file_stem().is_some_and(|s| s == name)
-            || std::fs::read_to_string(path)
-                .is_ok_and(|text| text.contains(&format!("'{name}'")) || text.contains(&format!("\"{name}\"")))
-    })
-}
-
-/// A task's argument by name.
-fn argument<'t>(task: &'t Task, name: &str) -> Option<&'t Node> {
-    let named = match &task.args {
-        TaskArgs::Named(named) | TaskArgs::Free(_, named) | TaskArgs::Template(_, named) => named,
-    };
-    named.iter().find(|(k, _)| k.as_str() == Some(name)).map(|(_, v)| v)
-}
-
-/// The values a text can have: itself, or one per item of a loop whose items are written out. Some may be templates still.
-fn possible_names(task: &Task, node: &Node) -> Vec<String> {
-    let Some(text) = scalar_text(node) else { return vec![] };
-    if !node.has_template() {
-        return vec![text];
-    }
-    from_loop(task, &text).unwrap_or_else(|| vec![text])
-}
-
-fn from_loop(task: &Task, text: &str) -> Option<Vec<String>> {
-    let looping = task.loop_.as_ref()?;
-    let variable = task.loop_control.loop_var.as_ref().and_then(scalar_text).unwrap_or_else(|| "item".to_owned());
-    let (before, rest) = text.split_once("{{")?;
-    let (inside, after) = rest.split_once("}}")?;
-    if inside.trim() != variable {
-        return None;
-    }
-    let items = looping.items.as_seq()?;
-    let mut all = vec![];
-    for item in items {
-        // `with_first_found: [{files: […], paths: […]}]`.
-        match item.as_map().and_then(|m| m.get("files")) {
-            Some(files) => all.extend(super::keywords::list(files).iter().filter_map(scalar_text)),
-            None => all.push(scalar_text(item)?),
-        }
-    }
-    Some(all.into_iter().map(|value| format!("{before}{value}{after}")).collect())
-}
-
-/// Existing files that a templated name may mean: the file's name may vary, its folder may not.
-fn files_like(name: &str, places: impl Fn(&str) -> Vec<PathBuf>) -> Vec<PathBuf> {
-    let (folder, base) = match name.rsplit_once('/') {
-        // A template that holds a slash of its own.
-        Some((folder, base)) if folder.matches("{{").count() == folder.matches("}}").count() => (folder, base),
-        Some(_) => ("", name),
-        None => ("", name),
-    };
-    if folder.contains("{{") || !base.contains("{{") {
-        return vec![];
-    }
-    let parts = fixed_parts(base);
-    if parts.iter().all(String::is_empty) {
-        return vec![];
-    }
-    // `{{ x }}.yml` may be any file: only of a folder that holds nothing else.
-    let is_weak = parts.iter().all(|p| p.is_empty() || p.starts_with('.'));
-    let own = ["tasks", "handlers", "vars", "templates", "files", "defaults"];
-    let mut found = vec![];
-    for place in places(&if folder.is_empty() { "x".to_owned() } else { format!("{folder}/x") }) {
-        let Some(dir) = place.parent() else { continue };
-        if is_weak && folder.is_empty() && !dir.components().any(|c| own.iter().any(|o| c.as_os_str() == *o)) {
-            continue;
-        }
-        for path in files_below(dir, 1) {
-            let is_like = path.file_name().and_then(|n| n.to_str()).is_some_and(|n| matches(n, &parts));
-            if is_like && !found.contains(&path) {
-                found.push(path);
-            }
-        }
-    }
-    found
-}
-
-/// Files of a folder, and of folders in it down to a depth, in the order of their names.
-fn files_below(dir: &Path, depth: usize) -> Vec<PathBuf> {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    entries.sort();
-    let mut all = vec![];
-    for path in entries {
-        if path.is_dir() {
-            if depth > 1 {
-                all.extend(files_below(&path, depth - 1));
-            }
-        } else {
-            all.push(path);
-        }
-    }
-    all
-}
-
-fn search_paths(role: Option<&Arc<RoleUse>>, at: &Span, playbook_dir: &Path) -> SearchPaths {
-    let roles = role.map_or_else(Vec::new, |role| {
-        std::iter::once(role.role.path.clone())
-            .chain(role.ancestors.iter().rev().map(|a| a.role.path.clone()))
-            .collect()
-    });
-    SearchPaths { roles, task_dir: at.dir().to_owned(), playbook_dir: playbook_dir.to_owned() }
 }

@@ -8,10 +8,12 @@
 
 mod arguments;
 pub mod check;
+mod check_files;
 mod check_names;
 mod check_template;
 #[cfg(test)]
 mod check_tests;
+mod check_walk;
 pub mod freeform;
 mod items;
 mod keywords;
