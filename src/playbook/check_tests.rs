@@ -21,7 +21,9 @@ fn checked(files: &[(&str, &str)]) -> String {
         inventory: Some(&inventory),
         extra_vars: vec!["given".to_owned()],
     });
-    let problems: Vec<Problem> = found.problems;
+    let mut problems: Vec<Problem> = found.problems;
+    // The lists of a module's arguments grow; they are not what is tested here.
+    problems.iter_mut().for_each(|p| p.help.retain(|h| !h.starts_with("arguments of")));
     problems_text(&problems, &tree)
 }
 
@@ -94,7 +96,7 @@ fn every_problem_is_listed() {
     when: x ==
   - include_tasks: on.yml
   - include_role: {name: wep}
-  - git: {repo: x, dest: y}
+  - some.where.nothing: {repo: x, dest: y}
   - mine: {}
   - copy: {src: nofile, dest: /x}
   - debug: {msg: '{{ 1 | my_filter }}'}
@@ -113,7 +115,6 @@ fn every_problem_is_listed() {
     ]), @r#"
     [unknown-argument] roles/web/tasks/main.yml:1:27: `template` has no argument `dst`
       help: did you mean `dest`?
-      help: arguments of `template`: src, dest, force, backup, validate, follow, newline_sequence, block_start_string, block_end_string, variable_start_string, variable_end_string, comment_start_string, comment_end_string, trim_blocks, lstrip_blocks, output_encoding, mode, owner, group, attributes, seuser, serole, setype, selevel, unsafe_writes
     [file-not-found] site.yml:12:20: no such file: `on.yml`
       help: did you mean `one.yml`?
       note: looked for on.yml
@@ -136,7 +137,7 @@ fn every_problem_is_listed() {
     [template-syntax] site.yml:11:15: syntax error in template: unexpected end of the template, expected an expression
     [unknown-handler] site.yml:10:13: no handler is named `restart wep` or listens to it
       help: did you mean `restart web`?
-    [not-supported] site.yml:14:5: not supported yet: the module `git`
+    [not-supported] site.yml:14:5: not supported yet: the module `some.where.nothing`
       help: `kdeploy doc` lists the modules there are
     [not-supported] site.yml:15:5: not supported yet: `mine` is a custom Python module (library/mine.py), and nodes need no Python here
       help: say it with built-in modules, or make it a script or program and run it with `script`
