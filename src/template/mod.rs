@@ -26,6 +26,8 @@ mod place;
 pub mod pyformat;
 pub mod pyregex;
 mod python;
+#[cfg(test)]
+mod random_tests;
 mod stack;
 pub mod syntax;
 pub mod tests;
