@@ -7,6 +7,7 @@ mod act;
 mod action;
 mod api;
 mod ask;
+mod becoming;
 mod blob;
 mod channel;
 mod conversation;

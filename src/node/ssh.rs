@@ -68,10 +68,10 @@ impl Ssh {
             }));
         }
         // A connection that stood idle may be gone without our knowing: then a new one is made, once.
-        if self.connected.is_some() {
-            if let Ok(channel) = self.channel_on_session(command, &settings) {
-                return Ok(channel);
-            }
+        if self.connected.is_some()
+            && let Ok(channel) = self.channel_on_session(command, &settings)
+        {
+            return Ok(channel);
         }
         self.connected = Some(connect(&self.target, &settings, 0)?);
         Ok(self.channel_on_session(command, &settings)?)

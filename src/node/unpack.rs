@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn members_outside_are_found() {
-        let judge = |list: &[(&str, Option<&str>)]| escape(list.to_vec().into_iter());
+        let judge = |list: &[(&str, Option<&str>)]| escape(list.iter().copied());
         assert_eq!(judge(&[("./a/b", None), ("a/l", Some("../c")), ("a/l/x", None)]), None);
         assert!(judge(&[("/etc/x", None)]).is_some());
         assert!(judge(&[("a/../../x", None)]).is_some());

@@ -230,7 +230,7 @@ fn facts_are_ansibles_on_a_node() {
         "product_name",
     ] {
         let mine =
-            ours.get_attr(key).map(|v| serde_json::to_value(&JsonText(&v)).unwrap_or_default()).unwrap_or_default();
+            ours.get_attr(key).map(|v| serde_json::to_value(JsonText(&v)).unwrap_or_default()).unwrap_or_default();
         let other = &theirs["ansible_facts"][format!("ansible_{key}")];
         if sorted(mine.clone()) != sorted(other.clone()) {
             wrong.push(format!("{key}: ansible {other}, kdeploy {mine}"));

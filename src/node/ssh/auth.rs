@@ -45,7 +45,7 @@ pub fn log_in(session: &Session, target: &Target, settings: &Settings) -> Result
         help.push("give a password with -k (--ask-pass) or `ansible_password`, or a key with --private-key".into());
     }
     Err((
-        hardware,
+        system_may,
         NodeError::Unreachable { message: format!("{}: login as `{user}` was refused: {tried}", target.name), help },
     ))
 }

@@ -11,8 +11,11 @@ pub fn local() -> Box<dyn Conversation> {
     connect(&Target { name: "here".into(), transport: Transport::Local, ..Target::default() })
 }
 
+/// Makes a new conversation.
+type Connecting = dyn Fn() -> Box<dyn Conversation>;
+
 /// Runs a test with /bin/sh and the system's tools, with bash, and with nothing but busybox.
-fn each_shell(test: &dyn Fn(&dyn Fn() -> Box<dyn Conversation>)) {
+fn each_shell(test: &dyn Fn(&Connecting)) {
     let dir = tempfile::tempdir().expect("a directory");
     let through = |shell: Option<String>| {
         move || {

@@ -212,8 +212,8 @@ fn big_blobs_travel_both_ways() {
     let Some(sshd) = Sshd::start() else { return };
     let mut node = connect(&sshd.target());
     let began = Instant::now();
-    echo_big(&mut *node, 100 << 20);
-    eprintln!("100 MiB out twice and back twice: {:?}, {:?}", began.elapsed(), node.traffic());
+    echo_big(&mut *node, 40 << 20);
+    eprintln!("40 MiB out twice and back twice: {:?}, {:?}", began.elapsed(), node.traffic());
 }
 
 #[test]
