@@ -431,7 +431,7 @@ fn cases_beside_ansible() {
     for (module, cases) in &all {
         let qualified = registry::lookup(module).unwrap().qualified[0];
         for (name, case) in cases.iter().filter(|(_, c)| c.differs.is_none()) {
-            let dir = root.join("theirs").join(module).join(name);
+            let dir = root.join("twin1").join(module).join(name);
             prepare(&dir, &case.setup);
             let out = root.join(format!("out.{module}.{name}"));
             let args = in_dir(&case.args, &dir.display().to_string());
@@ -464,7 +464,7 @@ fn cases_beside_ansible() {
             } else {
                 "ok"
             };
-            let dir = root.join("ours").join(module).join(name);
+            let dir = root.join("twin2").join(module).join(name);
             prepare(&dir, &case.setup);
             let here = dir.display().to_string();
             let caught =
@@ -478,7 +478,7 @@ fn cases_beside_ansible() {
                 wrong.push(format!("{module}/{name}: ansible says {status} ({:?}), we {ran:?}", theirs.get("msg")));
                 continue;
             }
-            let there = root.join("theirs").join(module).join(name);
+            let there = root.join("twin1").join(module).join(name);
             let (a, b) = (snapshot(&there), snapshot(&dir));
             if a != b {
                 wrong.push(format!("{module}/{name}: afterwards ansible has\n  {a:#?}\nwe\n  {b:#?}"));

@@ -7,6 +7,7 @@ mod acl;
 mod add_host;
 mod apt;
 mod apt_repository;
+mod archive;
 mod args;
 mod assemble;
 mod assert;

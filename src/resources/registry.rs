@@ -11,6 +11,7 @@ use super::ResourceType;
 static TYPES: &[&ResourceType] = &[
     // a
     &super::acl::TYPE,
+    &super::archive::TYPE,
     &super::assemble::TYPE,
     &super::add_host::TYPE,
     &super::limits::ALTERNATIVES,
