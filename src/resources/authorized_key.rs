@@ -361,10 +361,17 @@ impl Resource for KnownHost {
             .with("path", self.path.as_str())
             .with("hash_host", self.hash)
             .with("state", if self.present { "present" } else { "absent" });
+        // Ansible tells the file's attributes beside.
+        let with_stat = |result: TaskResult, stat: Option<&crate::world::Stat>| match stat {
+            Some(stat) => super::wait_for::with_stat(result, stat),
+            None => result,
+        };
         if lines.iter().map(String::as_str).eq(text.lines()) {
-            return Ok(Verdict::Unchanged(result));
+            let stat = world.stat(&self.path, true)?;
+            return Ok(Verdict::Unchanged(with_stat(result, stat.as_ref())));
         }
-        Ok(edits::write(world, &self.task, &self.path, &Own::mode(0o644), Some(&edits::joined(&lines)))?
-            .verdict(result))
+        let edit = edits::write(world, &self.task, &self.path, &Own::mode(0o644), Some(&edits::joined(&lines)))?;
+        let result = with_stat(result, edit.stat.as_ref());
+        Ok(edit.verdict(result))
     }
 }

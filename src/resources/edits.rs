@@ -20,6 +20,8 @@ pub(super) struct Edit {
     pub diff: Vec<Diff>,
     pub created: bool,
     pub removed: bool,
+    /// The written file's stat afterwards.
+    pub stat: Option<crate::world::Stat>,
 }
 
 /// Who owns a new file and its mode.
@@ -90,6 +92,7 @@ pub(super) fn write_with(
             }],
             created: false,
             removed: true,
+            stat: None,
         });
     };
     let mut follow = None;
@@ -135,6 +138,7 @@ pub(super) fn write_with(
     edit.actions.extend(placed.actions);
     edit.effects.extend(placed.effects);
     edit.diff = placed.diff;
+    edit.stat = Some(placed.stat.clone());
     if let Some(link) = follow {
         edit.effects.push(Effect {
             query: Query::Stat { path: link.clone(), follow: true },

@@ -35,6 +35,7 @@ mod hostname;
 mod include_vars;
 mod ini_file;
 mod kit;
+mod kubernetes;
 mod limits;
 mod lineinfile;
 mod manual;

@@ -37,10 +37,10 @@ static TYPES: &[&ResourceType] = &[
     &super::dpkg::SELECTIONS,
     // e
     // f
-    &super::fetch::TYPE,
-    &super::find::TYPE,
     &super::fail::TYPE,
+    &super::fetch::TYPE,
     &super::file::TYPE,
+    &super::find::TYPE,
     // g
     &super::setup::GATHER_FACTS,
     &super::get_url::TYPE,
@@ -51,10 +51,14 @@ static TYPES: &[&ResourceType] = &[
     // h
     &super::hostname::TYPE,
     // i
-    &super::ini_file::TYPE,
     &super::include_vars::TYPE,
+    &super::ini_file::TYPE,
     &super::firewall::IPTABLES,
     // k
+    &super::kubernetes::OBJECT,
+    &super::kubernetes::DRAIN,
+    &super::kubernetes::INFO,
+    &super::kubernetes::TAINT,
     &super::modprobe::BLACKLIST,
     &super::authorized_key::KNOWN_HOSTS,
     // l

@@ -243,7 +243,8 @@ impl Wait {
     }
 }
 
-fn with_stat(result: TaskResult, stat: &Stat) -> TaskResult {
+/// A file's attributes in a result.
+pub(super) fn with_stat(result: TaskResult, stat: &Stat) -> TaskResult {
     let kind = match stat.kind {
         FileKind::Directory => "directory",
         FileKind::Link => "link",
