@@ -185,7 +185,6 @@ struct Drain {
     state: String,
     options: Vec<String>,
     selectors: Vec<String>,
-    ignore_daemonsets: bool,
 }
 
 fn build_drain(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
@@ -217,7 +216,6 @@ fn build_drain(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop>
         state: args.need("state")?,
         options,
         selectors,
-        ignore_daemonsets: flag("ignore_daemonsets"),
     }))
 }
 
@@ -282,9 +280,6 @@ impl Resource for Drain {
             let mut words = vec![self.state.as_str(), self.name.as_str()];
             if self.state == "drain" {
                 words.extend(self.options.iter().map(String::as_str));
-                if !self.ignore_daemonsets && self.options.is_empty() {
-                    // Without a word about daemon sets kubectl refuses where there are any; it says so itself.
-                }
             }
             edit.actions.push(self.kubectl.task.exec(self.kubectl.argv(&words)));
             edit.diff.push(kit::diff_of_attributes(&format!("node {}", self.name), &lines));
@@ -495,7 +490,28 @@ fn build_object(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop
 }
 
 fn to_json(value: &Value) -> Result<Json, String> {
-    serde_json::to_value(value).map_err(|e| e.to_string())
+    use minijinja::value::ValueKind;
+    Ok(match value.kind() {
+        ValueKind::None | ValueKind::Undefined => Json::Null,
+        ValueKind::Bool => Json::Bool(value.is_true()),
+        ValueKind::String => Json::String(text_of(value)),
+        ValueKind::Number => match i64::try_from(value.clone()) {
+            Ok(n) if !value.to_string().contains('.') => Json::from(n),
+            _ => Json::from(f64::try_from(value.clone()).map_err(|e| e.to_string())?),
+        },
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = value.try_iter().map_err(|e| e.to_string())?;
+            Json::Array(items.map(|item| to_json(&item)).collect::<Result<_, _>>()?)
+        }
+        ValueKind::Map => {
+            let mut map = serde_json::Map::new();
+            for key in value.try_iter().map_err(|e| e.to_string())? {
+                map.insert(text_of(&key), to_json(&value.get_item(&key).unwrap_or_default())?);
+            }
+            Json::Object(map)
+        }
+        kind => return Err(format!("{kind} cannot stand in an object")),
+    })
 }
 
 /// Whether everything that is wanted is there: mappings by key, lists by place, the rest by value.

@@ -157,7 +157,6 @@ pub fn nothing(query: &Query) -> Answer {
         Query::Package { .. } | Query::Candidate { .. } => Answer::Package(crate::world::PackageState::default()),
         Query::Read { .. } => Answer::Output(output(127, "")),
         Query::Source { .. } => unreachable!("sources are only predicted"),
-        Query::Source { .. } => Answer::Failed("never asked of a node".to_owned()),
         Query::Facts => Answer::Facts(value_of(&serde_json::json!({}))),
     }
 }

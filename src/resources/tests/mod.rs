@@ -1,6 +1,7 @@
 //! Tests of the system resources: each against worlds made up by hand, and by properties.
 
 mod accounts;
+mod cluster;
 mod kernel;
 mod limits;
 mod node;

@@ -1,0 +1,76 @@
+use serde_json::json;
+
+use crate::resources::testing::*;
+use crate::world::{Answer, Output, Query};
+
+/// kubectl's answers for one worker with pods of three sorts, and one config map.
+fn node(query: &Query) -> Answer {
+    let Query::Read { argv } = query else { return nothing(query) };
+    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let json = match words.as_slice() {
+        ["kubectl", "get", "node", "w1", ..] => {
+            json!({"kind": "Node", "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}})
+        }
+        ["kubectl", "get", "pods", ..] => json!({"items": [
+            {"metadata": {"namespace": "n", "name": "web"}, "status": {"phase": "Running"}},
+            {"metadata": {"namespace": "k", "name": "proxy", "ownerReferences": [{"kind": "DaemonSet"}]}},
+            {"metadata": {"namespace": "n", "name": "job"}, "status": {"phase": "Succeeded"}},
+        ]}),
+        ["kubectl", "get", "ConfigMap", "c", ..] => {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "uid": "1"}, "data": {"a": "1", "b": "2"}})
+        }
+        _ => return Answer::Output(Output { rc: 1, stdout: vec![], stderr: b"Error (NotFound)".to_vec() }),
+    };
+    Answer::Output(output(0, &json.to_string()))
+}
+
+fn run(module: &str, args: serde_json::Value) -> Option<Vec<String>> {
+    let r = build(module, args);
+    converges(&*r, &mut world([]), &node).map(|c| shorts(&c))
+}
+
+#[test]
+fn workers_are_drained_and_opened_again() {
+    assert_eq!(
+        run("k8s_drain", json!({"name": "w1", "delete_options": {"ignore_daemonsets": true, "wait_timeout": 60}}))
+            .unwrap(),
+        ["kubectl drain w1 --ignore-daemonsets --timeout=60s"]
+    );
+    assert_eq!(run("k8s_drain", json!({"name": "w1", "state": "cordon"})).unwrap(), ["kubectl cordon w1"]);
+    assert_eq!(run("k8s_drain", json!({"name": "w1", "state": "uncordon"})), None);
+}
+
+#[test]
+fn taints_come_and_go() {
+    let taint = |state: &str, key: &str, replace: bool| {
+        run(
+            "k8s_taint",
+            json!({"name": "w1", "state": state, "replace": replace, "taints": [{"key": key, "effect": "NoSchedule"}]}),
+        )
+    };
+    assert_eq!(taint("present", "a", false), None);
+    assert_eq!(taint("present", "b", true).unwrap(), ["kubectl taint node w1 --overwrite b=:NoSchedule a:NoSchedule-"]);
+    assert_eq!(taint("absent", "a", false).unwrap(), ["kubectl taint node w1 --overwrite a:NoSchedule-"]);
+}
+
+#[test]
+fn objects_are_made_changed_removed() {
+    let map = |name: &str, data: serde_json::Value| json!({"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}});
+    assert_eq!(run("k8s", map("c", json!({"a": "1"}))), None);
+    assert_eq!(
+        run("k8s", map("c", json!({"a": "9"}))).unwrap(),
+        ["kubectl patch ConfigMap c --type=merge --patch-file=/dev/stdin"]
+    );
+    assert_eq!(run("k8s", map("d", json!({"a": "1"}))).unwrap(), ["kubectl create -f -"]);
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d, namespace: n}\n";
+    assert_eq!(
+        run("k8s", json!({"definition": text, "apply": true, "wait": true})).unwrap(),
+        ["kubectl apply -f -", "kubectl rollout status Deployment.v1.apps d --namespace=n --timeout=120s"]
+    );
+    assert_eq!(
+        run("k8s", json!({"kind": "ConfigMap", "name": "c", "namespace": "n", "state": "absent"})).unwrap(),
+        ["kubectl delete ConfigMap c --namespace=n"]
+    );
+    let info = unchanged(&*build("k8s_info", json!({"kind": "ConfigMap", "name": "c"})), &mut world([]), &node);
+    assert_eq!(info.values["resources"].len(), Some(1));
+}
