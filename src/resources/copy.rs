@@ -221,11 +221,12 @@ pub(super) fn spot(view: &View, dest: &str, name: &str, follow: bool) -> Result<
         path = in_folder;
     }
     let mut old = view.stat(&path, false)?;
-    if follow && old.as_ref().is_some_and(|s| s.kind == FileKind::Link) {
-        if let Some(real) = old.as_ref().and_then(|s| s.real.clone()) {
-            path = real;
-            old = view.stat(&path, false)?;
-        }
+    if follow
+        && old.as_ref().is_some_and(|s| s.kind == FileKind::Link)
+        && let Some(real) = old.as_ref().and_then(|s| s.real.clone())
+    {
+        path = real;
+        old = view.stat(&path, false)?;
     }
     Ok(Spot { path, old })
 }
@@ -248,14 +249,14 @@ impl One {
     pub(super) fn run(&self, view: &View) -> Result<Verdict, Stop> {
         self.want(view);
         let sha1 = self.wanted.digest(Algorithm::Sha1);
-        if let (Some(wanted), Some(is)) = (&self.manner.checksum, &sha1) {
-            if wanted != is {
-                let result = TaskResult::unchanged()
-                    .with("msg", "Copied file does not match the expected checksum. Transfer failed.")
-                    .with("checksum", is.as_str())
-                    .with("expected_checksum", wanted.as_str());
-                return Ok(Verdict::Failed(result));
-            }
+        if let (Some(wanted), Some(is)) = (&self.manner.checksum, &sha1)
+            && wanted != is
+        {
+            let result = TaskResult::unchanged()
+                .with("msg", "Copied file does not match the expected checksum. Transfer failed.")
+                .with("checksum", is.as_str())
+                .with("expected_checksum", wanted.as_str());
+            return Ok(Verdict::Failed(result));
         }
         let Spot { path, old } = spot(view, &self.dest, &self.name, self.manner.follow)?;
         let result = TaskResult::unchanged().with("dest", path.as_str());

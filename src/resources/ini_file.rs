@@ -192,10 +192,10 @@ impl Edit {
     /// The new text and Ansible's word for what was done.
     fn apply(&self, old: &str) -> (String, &'static str) {
         let mut lines: Vec<String> = text::lines(old).into_iter().map(str::to_owned).collect();
-        if let Some(last) = lines.last_mut() {
-            if !last.ends_with('\n') {
-                last.push('\n');
-            }
+        if let Some(last) = lines.last_mut()
+            && !last.ends_with('\n')
+        {
+            last.push('\n');
         }
         // The section's lines: behind its header up to the next one.
         let start = match &self.section {

@@ -143,11 +143,11 @@ impl Resource for Unarchive {
             Source::Here { listing, .. } => self.want_members(view, listing)?,
             Source::Node(path) => self.want_on_node(view, path),
         }
-        if let Some(creates) = &self.creates {
-            if view.stat(creates, true)?.is_some() {
-                let msg = format!("skipped, since {creates} exists");
-                return Ok(Verdict::Skipped(TaskResult::unchanged().with("msg", msg)));
-            }
+        if let Some(creates) = &self.creates
+            && view.stat(creates, true)?.is_some()
+        {
+            let msg = format!("skipped, since {creates} exists");
+            return Ok(Verdict::Skipped(TaskResult::unchanged().with("msg", msg)));
         }
         let dest = view.stat(&self.dest, true)?;
         let Some(dest) = dest.filter(|s| s.kind == FileKind::Directory) else {
@@ -341,10 +341,10 @@ impl Unarchive {
                     dest = stat.clone();
                 }
                 effects.extend(self.effects_of(target, &stat, &targets));
-                if let (true, Some(old)) = (zip, &old) {
-                    if old.kind != stat.kind {
-                        actions.push(Action::Remove { path: target.path.clone() });
-                    }
+                if let (true, Some(old)) = (zip, &old)
+                    && old.kind != stat.kind
+                {
+                    actions.push(Action::Remove { path: target.path.clone() });
                 }
             }
             if zip {

@@ -267,15 +267,15 @@ impl Resource for Uri {
         }
         let skipped =
             |msg: String| Ok(Verdict::Unchanged(TaskResult::unchanged().with("stdout", msg.clone()).with("msg", msg)));
-        if let Some(path) = &self.creates {
-            if view.stat(path, true)?.is_some() {
-                return skipped(format!("skipped, since '{path}' exists"));
-            }
+        if let Some(path) = &self.creates
+            && view.stat(path, true)?.is_some()
+        {
+            return skipped(format!("skipped, since '{path}' exists"));
         }
-        if let Some(path) = &self.removes {
-            if view.stat(path, true)?.is_none() {
-                return skipped(format!("skipped, since '{path}' does not exist"));
-            }
+        if let Some(path) = &self.removes
+            && view.stat(path, true)?.is_none()
+        {
+            return skipped(format!("skipped, since '{path}' does not exist"));
         }
         if self.check_mode {
             return Ok(Verdict::Skipped(
@@ -346,10 +346,10 @@ impl Resource for Uri {
         if let Some(dest) = &self.dest {
             result = result.with("path", dest.as_str());
         }
-        if kind.contains("json") {
-            if let Ok(json) = serde_json::from_str::<serde_json::Value>(content) {
-                result = result.with("json", value_of(&json));
-            }
+        if kind.contains("json")
+            && let Ok(json) = serde_json::from_str::<serde_json::Value>(content)
+        {
+            result = result.with("json", value_of(&json));
         }
         let good = self.status.contains(&status);
         if self.return_content || !good {

@@ -48,14 +48,12 @@ impl Attributes {
             }
         }
         let mode = args.mode("mode")?;
-        if let Some(ModeSpec::Symbolic(text)) = &mode {
-            if text != "preserve" {
-                mode::check(text).map_err(|why| {
-                    invalid(format!("{why}"))
-                        .at(args.span("mode"))
-                        .help("write the mode as `\"0644\"` or as `u=rw,g=r,o=r`")
-                })?;
-            }
+        if let Some(ModeSpec::Symbolic(text)) = &mode
+            && text != "preserve"
+        {
+            mode::check(text).map_err(|why| {
+                invalid(why.to_string()).at(args.span("mode")).help("write the mode as `\"0644\"` or as `u=rw,g=r,o=r`")
+            })?;
         }
         let text = |name| -> Result<Option<String>, Problem> { Ok(args.str(name)?.filter(|t| !t.is_empty())) };
         Ok(Self { mode, owner: text("owner")?, group: text("group")?, user: setting.user.clone() })
@@ -291,15 +289,15 @@ impl Resolved {
     pub fn applied(&self, stat: &Stat) -> Result<Stat, Stop> {
         let mut after = stat.clone();
         after.mode = self.mode_on(stat)?;
-        if let Some(who) = &self.owner {
-            if !who.matches(stat.uid, &stat.owner) {
-                (after.uid, after.owner) = (who.id, who.name.clone());
-            }
+        if let Some(who) = &self.owner
+            && !who.matches(stat.uid, &stat.owner)
+        {
+            (after.uid, after.owner) = (who.id, who.name.clone());
         }
-        if let Some(who) = &self.group {
-            if !who.matches(stat.gid, &stat.group) {
-                (after.gid, after.group) = (who.id, who.name.clone());
-            }
+        if let Some(who) = &self.group
+            && !who.matches(stat.gid, &stat.group)
+        {
+            (after.gid, after.group) = (who.id, who.name.clone());
         }
         Ok(after)
     }

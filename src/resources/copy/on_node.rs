@@ -69,14 +69,14 @@ impl OnNode {
 
     fn file(&self, view: &View, src: &str, source: &Stat) -> Result<Verdict, Stop> {
         let sha1 = view.digest(src, Algorithm::Sha1)?;
-        if let (Some(wanted), Some(is)) = (&self.manner.checksum, &sha1) {
-            if wanted != is {
-                let result = TaskResult::unchanged()
-                    .with("msg", "Copied file does not match the expected checksum. Transfer failed.")
-                    .with("checksum", is.as_str())
-                    .with("expected_checksum", wanted.as_str());
-                return Ok(Verdict::Failed(result));
-            }
+        if let (Some(wanted), Some(is)) = (&self.manner.checksum, &sha1)
+            && wanted != is
+        {
+            let result = TaskResult::unchanged()
+                .with("msg", "Copied file does not match the expected checksum. Transfer failed.")
+                .with("checksum", is.as_str())
+                .with("expected_checksum", wanted.as_str());
+            return Ok(Verdict::Failed(result));
         }
         let Spot { path, old } = spot(view, &self.dest, paths::basename(src), self.manner.follow)?;
         let result = TaskResult::unchanged().with("dest", path.as_str()).with("src", self.src.as_str());

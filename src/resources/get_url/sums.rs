@@ -29,20 +29,20 @@ pub(super) fn find(list: &[u8], name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(list);
     let lines: Vec<&str> = text.lines().map(|l| l.trim_end_matches('\r')).collect();
     let filled: Vec<&str> = lines.iter().copied().filter(|l| !l.trim().is_empty()).collect();
-    if let [only] = filled.as_slice() {
-        if only.split_whitespace().count() == 1 {
-            return Some(only.trim().to_owned());
-        }
+    if let [only] = filled.as_slice()
+        && only.split_whitespace().count() == 1
+    {
+        return Some(only.trim().to_owned());
     }
     filled.iter().find_map(|line| entry(line).filter(|(_, file)| *file == name).map(|(digest, _)| digest.to_owned()))
 }
 
 /// Digest and name of one line: `hash  name`, `hash *name`, `SHA256 (name) = hash`.
 fn entry(line: &str) -> Option<(&str, &str)> {
-    if let Some((head, digest)) = line.rsplit_once(" = ") {
-        if let Some((_, name)) = head.split_once(" (") {
-            return Some((digest.trim(), without_dot(name.strip_suffix(')')?)));
-        }
+    if let Some((head, digest)) = line.rsplit_once(" = ")
+        && let Some((_, name)) = head.split_once(" (")
+    {
+        return Some((digest.trim(), without_dot(name.strip_suffix(')')?)));
     }
     let (digest, rest) = line.split_once([' ', '\t'])?;
     let name = rest.strip_prefix([' ', '*']).unwrap_or(rest);
