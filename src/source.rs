@@ -39,12 +39,11 @@ impl SourceFile {
 
 /// A path as shown to people: relative to the working directory if it lies below it.
 pub fn display_path(path: &Path) -> String {
-    if let Ok(cwd) = std::env::current_dir() {
-        if let Ok(rest) = path.strip_prefix(&cwd) {
-            if !rest.as_os_str().is_empty() {
-                return rest.display().to_string();
-            }
-        }
+    if let Ok(cwd) = std::env::current_dir()
+        && let Ok(rest) = path.strip_prefix(&cwd)
+        && !rest.as_os_str().is_empty()
+    {
+        return rest.display().to_string();
     }
     path.display().to_string()
 }

@@ -263,34 +263,34 @@ impl Interpreter {
             vars.push((name.clone(), Value::from(looping.next)));
             vars.push(("ansible_index_var".to_owned(), Value::from(name)));
         }
-        if let Some(node) = &control.extended {
-            if context.boolean(node)? {
-                let length = looping.items.len();
-                let index = looping.next;
-                let mut extended = vec![
-                    ("index".to_owned(), Value::from(index + 1)),
-                    ("index0".to_owned(), Value::from(index)),
-                    ("first".to_owned(), Value::from(index == 0)),
-                    ("last".to_owned(), Value::from(index + 1 == length)),
-                    ("length".to_owned(), Value::from(length)),
-                    ("revindex".to_owned(), Value::from(length - index)),
-                    ("revindex0".to_owned(), Value::from(length - index - 1)),
-                ];
-                let all = match &control.extended_allitems {
-                    Some(node) => context.boolean(node)?,
-                    None => true,
-                };
-                if all {
-                    extended.push(("allitems".to_owned(), Value::from(looping.items.to_vec())));
-                }
-                if index > 0 {
-                    extended.push(("previtem".to_owned(), looping.items[index - 1].clone()));
-                }
-                if let Some(next) = looping.items.get(index + 1) {
-                    extended.push(("nextitem".to_owned(), next.clone()));
-                }
-                vars.push(("ansible_loop".to_owned(), Value::from_pairs(extended)));
+        if let Some(node) = &control.extended
+            && context.boolean(node)?
+        {
+            let length = looping.items.len();
+            let index = looping.next;
+            let mut extended = vec![
+                ("index".to_owned(), Value::from(index + 1)),
+                ("index0".to_owned(), Value::from(index)),
+                ("first".to_owned(), Value::from(index == 0)),
+                ("last".to_owned(), Value::from(index + 1 == length)),
+                ("length".to_owned(), Value::from(length)),
+                ("revindex".to_owned(), Value::from(length - index)),
+                ("revindex0".to_owned(), Value::from(length - index - 1)),
+            ];
+            let all = match &control.extended_allitems {
+                Some(node) => context.boolean(node)?,
+                None => true,
+            };
+            if all {
+                extended.push(("allitems".to_owned(), Value::from(looping.items.to_vec())));
             }
+            if index > 0 {
+                extended.push(("previtem".to_owned(), looping.items[index - 1].clone()));
+            }
+            if let Some(next) = looping.items.get(index + 1) {
+                extended.push(("nextitem".to_owned(), next.clone()));
+            }
+            vars.push(("ansible_loop".to_owned(), Value::from_pairs(extended)));
         }
         Ok(Scope::finals("loop", vars))
     }
@@ -427,10 +427,10 @@ impl Interpreter {
         let view = View::new(&world);
         let verdict = resource.reconcile(&view);
         let (missing, rested_on) = view.into_missing();
-        if let (Some(unknown), Err(Stop::Failed(_)) | Ok(Verdict::Failed(_))) = (&st.clouded, &verdict) {
-            if !rested_on.is_empty() {
-                return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
-            }
+        if let (Some(unknown), Err(Stop::Failed(_)) | Ok(Verdict::Failed(_))) = (&st.clouded, &verdict)
+            && !rested_on.is_empty()
+        {
+            return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
         }
         match verdict {
             Err(Stop::Needs) => Turn::Needs {
@@ -520,10 +520,10 @@ impl Interpreter {
         for (name, value, _) in &given {
             let open = resources::find_arg(module.args, name).is_none_or(|s| s.name == resources::ANY);
             let data = matches!(module.name, "debug" | "set_fact") || open;
-            if let Some(unknown) = Unknown::within(value) {
-                if !data || Unknown::of(value).is_some() && module.name != "set_fact" {
-                    return Err(Stop::Unknown(unknown));
-                }
+            if let Some(unknown) = Unknown::within(value)
+                && (!data || Unknown::of(value).is_some() && module.name != "set_fact")
+            {
+                return Err(Stop::Unknown(unknown));
             }
         }
         Ok(Args::check(module.name, module.args, given, &draft.task.span)?)

@@ -102,10 +102,10 @@ impl PlanGraph {
         }
         let mut last: HashMap<&str, usize> = HashMap::new();
         for (index, step) in steps.iter().enumerate() {
-            if shown(step) {
-                if let Some(before) = last.insert(&step.host, index) {
-                    text.push_str(&format!("  s{before} -> s{index};\n"));
-                }
+            if shown(step)
+                && let Some(before) = last.insert(&step.host, index)
+            {
+                text.push_str(&format!("  s{before} -> s{index};\n"));
             }
         }
         for edge in self.graph.edge_indices() {

@@ -73,10 +73,10 @@ impl Interpreter {
                 _ => {}
             }
         }
-        if let Some(task) = task {
-            if !task.keywords.vars.is_empty() {
-                push(&Scope::written("task vars", task.keywords.vars.iter().cloned()));
-            }
+        if let Some(task) = task
+            && !task.keywords.vars.is_empty()
+        {
+            push(&Scope::written("task vars", task.keywords.vars.iter().cloned()));
         }
         push(&st.vars.included);
         push(&st.vars.set);

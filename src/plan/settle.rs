@@ -136,10 +136,10 @@ impl Interpreter {
         let mut shared = Shared { failed, failure: st.failure.clone(), ..Shared::default() };
         let mut names: Vec<String> = vec![];
         names.extend(draft.task.register.as_ref().and_then(crate::yaml::Node::as_str).map(str::to_owned));
-        if draft.module.is_some_and(|m| m.name == "set_fact") {
-            if let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args {
-                names.extend(pairs.iter().filter_map(|(k, _)| draft.context.text(k).ok()));
-            }
+        if draft.module.is_some_and(|m| m.name == "set_fact")
+            && let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args
+        {
+            names.extend(pairs.iter().filter_map(|(k, _)| draft.context.text(k).ok()));
         }
         for name in names {
             if let Some(Definition::Final(value)) = st.vars.set.vars.get(&name) {
@@ -173,10 +173,10 @@ impl Interpreter {
         }
         let value = self.registered(result, failed, false, unknown, false, None);
         let mut scopes = vec![];
-        if let Some(node) = &task.register {
-            if let Some(name) = node.as_str() {
-                scopes.push(Scope::finals("register", [(name.to_owned(), value.clone())]));
-            }
+        if let Some(node) = &task.register
+            && let Some(name) = node.as_str()
+        {
+            scopes.push(Scope::finals("register", [(name.to_owned(), value.clone())]));
         }
         let context = draft.context.with(scopes);
         let all = |conditions: &[crate::yaml::Node]| -> Result<Result<bool, Unknown>, Problem> {
@@ -232,11 +232,11 @@ impl Interpreter {
         }
         for stream in ["stdout", "stderr"] {
             let lines = format!("{stream}_lines");
-            if let (Some(text), false) = (map.get(stream).cloned(), map.contains_key(&lines)) {
-                if let Some(text) = text.as_str() {
-                    let split: Vec<Value> = split_lines(text).into_iter().map(Value::from).collect();
-                    map.insert(lines, Value::from(split));
-                }
+            if let (Some(text), false) = (map.get(stream).cloned(), map.contains_key(&lines))
+                && let Some(text) = text.as_str()
+            {
+                let split: Vec<Value> = split_lines(text).into_iter().map(Value::from).collect();
+                map.insert(lines, Value::from(split));
             }
         }
         match unknown {
@@ -250,47 +250,45 @@ impl Interpreter {
         let task = &draft.task;
         if step.status == Status::Unknown {
             // set_fact of something unknown makes that fact unknown, not undefined.
-            if draft.module.is_some_and(|m| m.name == "set_fact") {
-                if let (crate::playbook::TaskArgs::Named(pairs), Some(unknown)) = (&task.args, &step.unknown) {
-                    for (name, _) in pairs {
-                        if let Some(name) = name.as_str().filter(|n| *n != "cacheable") {
-                            st.vars.set_fact(name, unknown.clone().into_value());
-                        }
+            if draft.module.is_some_and(|m| m.name == "set_fact")
+                && let (crate::playbook::TaskArgs::Named(pairs), Some(unknown)) = (&task.args, &step.unknown)
+            {
+                for (name, _) in pairs {
+                    if let Some(name) = name.as_str().filter(|n| *n != "cacheable") {
+                        st.vars.set_fact(name, unknown.clone().into_value());
                     }
                 }
             }
         }
         let module = draft.module.map_or("", |m| m.name);
-        if let Some(facts) = step.result.values.get("ansible_facts") {
-            if step.status != Status::Failed {
-                let pairs: Vec<(String, Value)> = facts
-                    .try_iter()
-                    .into_iter()
-                    .flatten()
-                    .map(|k| (resources::text_of(&k), facts.get_item(&k).unwrap_or_default()))
-                    .collect();
-                match module {
-                    "set_fact" if draft.delegate_facts => {
-                        self.run.together.give(target_name(&draft.target), pairs, vec![])
+        if let Some(facts) = step.result.values.get("ansible_facts")
+            && step.status != Status::Failed
+        {
+            let pairs: Vec<(String, Value)> = facts
+                .try_iter()
+                .into_iter()
+                .flatten()
+                .map(|k| (resources::text_of(&k), facts.get_item(&k).unwrap_or_default()))
+                .collect();
+            match module {
+                "set_fact" if draft.delegate_facts => self.run.together.give(target_name(&draft.target), pairs, vec![]),
+                _ if draft.delegate_facts => self.run.together.give(target_name(&draft.target), vec![], pairs),
+                "set_fact" => {
+                    for (name, value) in pairs {
+                        st.vars.set_fact(&name, value);
                     }
-                    _ if draft.delegate_facts => self.run.together.give(target_name(&draft.target), vec![], pairs),
-                    "set_fact" => {
-                        for (name, value) in pairs {
-                            st.vars.set_fact(&name, value);
-                        }
-                    }
-                    "include_vars" => {
-                        for (name, node) in &step.result.definitions {
-                            st.vars.include(name, Definition::Written(node.clone()));
-                        }
-                        if step.result.definitions.is_empty() {
-                            for (name, value) in pairs {
-                                st.vars.include(&name, Definition::Final(value));
-                            }
-                        }
-                    }
-                    _ => st.vars.add_facts(pairs),
                 }
+                "include_vars" => {
+                    for (name, node) in &step.result.definitions {
+                        st.vars.include(name, Definition::Written(node.clone()));
+                    }
+                    if step.result.definitions.is_empty() {
+                        for (name, value) in pairs {
+                            st.vars.include(&name, Definition::Final(value));
+                        }
+                    }
+                }
+                _ => st.vars.add_facts(pairs),
             }
         }
         if let Some(name) = task.register.as_ref().and_then(crate::yaml::Node::as_str) {
@@ -371,10 +369,10 @@ impl Interpreter {
                 found.push(index);
             }
         }
-        if let Some(index) = named {
-            if !found.contains(&index) {
-                found.push(index);
-            }
+        if let Some(index) = named
+            && !found.contains(&index)
+        {
+            found.push(index);
         }
         found
     }
@@ -386,15 +384,15 @@ impl Interpreter {
             st.end = super::state::End::Unreachable;
             return false;
         }
-        if let Some(looping) = &mut st.loop_state {
-            if let Some((item, _)) = &draft.item {
-                looping.results.push(with_item(&registered, item, draft));
-                looping.changed |= step.changed;
-                looping.failed |= failed;
-                looping.skipped += usize::from(step.status == Status::Skipped);
-                looping.next += 1;
-                return false;
-            }
+        if let Some(looping) = &mut st.loop_state
+            && let Some((item, _)) = &draft.item
+        {
+            looping.results.push(with_item(&registered, item, draft));
+            looping.changed |= step.changed;
+            looping.failed |= failed;
+            looping.skipped += usize::from(step.status == Status::Skipped);
+            looping.next += 1;
+            return false;
         }
         if failed && !draft.ignore_errors {
             st.failure = Some((task_value(draft), registered));
@@ -467,12 +465,12 @@ impl Interpreter {
         }
         // What the step may change is not known either.
         st.predict(&draft.target, &possible_effects(draft, &pending));
-        if let Some(looping) = &mut st.loop_state {
-            if let Some((item, _)) = &draft.item {
-                looping.results.push(with_item(&pending.clone().into_value(), item, draft));
-                looping.next += 1;
-                return;
-            }
+        if let Some(looping) = &mut st.loop_state
+            && let Some((item, _)) = &draft.item
+        {
+            looping.results.push(with_item(&pending.clone().into_value(), item, draft));
+            looping.next += 1;
+            return;
         }
         self.advance(st);
     }
@@ -612,10 +610,10 @@ fn split_lines(text: &str) -> Vec<String> {
 impl Interpreter {
     /// Speculation: passes over the current task, whatever it is.
     pub fn postpone_current(&self, st: &mut HostState) {
-        if let Some((task, _)) = self.current(st) {
-            if let Some(name) = task.register.as_ref().and_then(crate::yaml::Node::as_str) {
-                st.vars.set_fact(name, Unknown::pending().into_value());
-            }
+        if let Some((task, _)) = self.current(st)
+            && let Some(name) = task.register.as_ref().and_then(crate::yaml::Node::as_str)
+        {
+            st.vars.set_fact(name, Unknown::pending().into_value());
         }
         self.advance(st);
     }

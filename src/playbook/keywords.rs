@@ -147,7 +147,7 @@ const ON_INCLUDE: &[&str] = &[
 
 /// The keyword's shape, if the object has it.
 pub(super) fn shape(place: Place, key: &str) -> Option<Shape> {
-    tables(place).iter().flat_map(|t| t.iter()).find(|(k, _)| *k == key).map(|(_, s)| *s).or_else(|| {
+    tables(place).iter().flat_map(|t| t.iter()).find(|(k, _)| *k == key).map(|(_, s)| *s).or({
         match (place, key) {
             (Place::Block, "block" | "rescue" | "always") => Some(Shape::Any),
             (Place::Handler, "listen") => Some(Shape::Texts),

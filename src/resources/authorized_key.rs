@@ -194,10 +194,10 @@ impl Resource for Keys {
                     let now = Entry::parse(&lines[i]);
                     // Without options given, those that are there stay.
                     let mut entry = entry.clone();
-                    if let (Some(now), None) = (&now, &self.options) {
-                        if entry.options.is_empty() {
-                            entry.options.clone_from(&now.options);
-                        }
+                    if let (Some(now), None) = (&now, &self.options)
+                        && entry.options.is_empty()
+                    {
+                        entry.options.clone_from(&now.options);
                     }
                     if now.as_ref() != Some(&entry) {
                         lines[i] = entry.line();

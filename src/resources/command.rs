@@ -284,21 +284,21 @@ impl Resource for Run {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
         world.want(self.creates.iter().chain(&self.removes).map(|p| existence(p)));
         let would = if self.task.check_mode { "Would not" } else { "Did not" };
-        if let Some(path) = &self.creates {
-            if exists(world, path)? {
-                return Ok(Verdict::Unchanged(self.not_run(
-                    format!("{would} run command since '{path}' exists"),
-                    format!("skipped, since {path} exists"),
-                )));
-            }
+        if let Some(path) = &self.creates
+            && exists(world, path)?
+        {
+            return Ok(Verdict::Unchanged(self.not_run(
+                format!("{would} run command since '{path}' exists"),
+                format!("skipped, since {path} exists"),
+            )));
         }
-        if let Some(path) = &self.removes {
-            if !exists(world, path)? {
-                return Ok(Verdict::Unchanged(self.not_run(
-                    format!("{would} run command since '{path}' does not exist"),
-                    format!("skipped, since {path} does not exist"),
-                )));
-            }
+        if let Some(path) = &self.removes
+            && !exists(world, path)?
+        {
+            return Ok(Verdict::Unchanged(self.not_run(
+                format!("{would} run command since '{path}' does not exist"),
+                format!("skipped, since {path} does not exist"),
+            )));
         }
         let mut result = TaskResult::changed().with("cmd", self.shown());
         if self.task.check_mode {

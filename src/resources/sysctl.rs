@@ -142,7 +142,7 @@ impl Resource for Sysctl {
         }
         let old = edits::read(world, &self.file)?.unwrap_or_default();
         // As in a shell's assignments, the last one counts.
-        let current = old.lines().filter_map(setting).filter(|(k, _)| *k == self.name).last().map(|(_, v)| plain(v));
+        let current = old.lines().filter_map(setting).rfind(|(k, _)| *k == self.name).map(|(_, v)| plain(v));
         let write = match (&current, self.present) {
             (Some(value), true) => !same(value, &self.value),
             (None, true) | (Some(_), false) => true,
@@ -154,11 +154,7 @@ impl Resource for Sysctl {
         }
         let mut set = false;
         if self.set && self.present {
-            let now = match world.content(&proc_path(&self.name))? {
-                Some(bytes) => Some(kit::text(&bytes)),
-                // A parameter of a module that an earlier step loads is not there yet.
-                None => None,
-            };
+            let now = world.content(&proc_path(&self.name))?.map(|bytes| kit::text(&bytes));
             if !now.as_deref().is_some_and(|v| same(v, &self.value)) && !(now.is_none() && self.ignore) {
                 set = true;
                 let mut argv = vec!["sysctl"];

@@ -705,18 +705,19 @@ impl Resource for User {
             Some(account) => self.modify(world, account)?,
         };
         self.age(world, !created, &mut work)?;
-        if let Some(account) = &before {
-            if self.create_home && !(self.move_home && after.home != account.home) {
-                world.want([Query::Stat { path: after.home.clone(), follow: true }]);
-                if world.stat(&after.home, true)?.is_none() {
-                    let skeleton = self.skeleton.as_deref().unwrap_or("/etc/skel");
-                    let script = "mkdir -p -- \"$1\" && { [ ! -d \"$2\" ] || cp -R -- \"$2/.\" \"$1/\"; } && chown -R -- \"$3:$4\" \"$1\"";
-                    let owner = Owner { user: Some(self.name.clone()), group: Some(after.group.clone()) };
-                    let group = owner.group.filter(|g| !g.is_empty()).unwrap_or_else(|| after.gid.to_string());
-                    work.actions.push(self.task.script(script, [after.home.as_str(), skeleton, &self.name, &group]));
-                    work.lines.push(("home directory", "missing".to_owned(), after.home.clone()));
-                    self.predict_home(&after, &mut work);
-                }
+        if let Some(account) = &before
+            && self.create_home
+            && !(self.move_home && after.home != account.home)
+        {
+            world.want([Query::Stat { path: after.home.clone(), follow: true }]);
+            if world.stat(&after.home, true)?.is_none() {
+                let skeleton = self.skeleton.as_deref().unwrap_or("/etc/skel");
+                let script = "mkdir -p -- \"$1\" && { [ ! -d \"$2\" ] || cp -R -- \"$2/.\" \"$1/\"; } && chown -R -- \"$3:$4\" \"$1\"";
+                let owner = Owner { user: Some(self.name.clone()), group: Some(after.group.clone()) };
+                let group = owner.group.filter(|g| !g.is_empty()).unwrap_or_else(|| after.gid.to_string());
+                work.actions.push(self.task.script(script, [after.home.as_str(), skeleton, &self.name, &group]));
+                work.lines.push(("home directory", "missing".to_owned(), after.home.clone()));
+                self.predict_home(&after, &mut work);
             }
         }
         let result = self.keys(world, &after, &mut work, self.result(&after, created))?;
@@ -740,17 +741,17 @@ impl Resource for User {
             return Err(failed_tool(&self.name, message, output));
         }
         let mut result = change.result.clone();
-        if change.kind == ChangeKind::Create {
-            if let Some(line) = done.last().map(|d| kit::output_of(d).text()) {
-                let text = |i: usize| line.trim().split(':').nth(i).unwrap_or_default().to_owned();
-                if let (Some(uid), Some(gid)) = (field(&line, 2), field(&line, 3)) {
-                    result = result
-                        .with("uid", uid)
-                        .with("group", gid)
-                        .with("comment", text(4))
-                        .with("home", text(5))
-                        .with("shell", text(6));
-                }
+        if change.kind == ChangeKind::Create
+            && let Some(line) = done.last().map(|d| kit::output_of(d).text())
+        {
+            let text = |i: usize| line.trim().split(':').nth(i).unwrap_or_default().to_owned();
+            if let (Some(uid), Some(gid)) = (field(&line, 2), field(&line, 3)) {
+                result = result
+                    .with("uid", uid)
+                    .with("group", gid)
+                    .with("comment", text(4))
+                    .with("home", text(5))
+                    .with("shell", text(6));
             }
         }
         if result.values.get("ssh_public_key").is_some_and(|v| Unknown::of(v).is_some()) {

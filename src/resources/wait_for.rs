@@ -262,10 +262,10 @@ pub(super) fn with_stat(result: TaskResult, stat: &Stat) -> TaskResult {
 
 impl Resource for Wait {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
-        if self.delay == 0 {
-            if let Some(result) = self.holds(world)? {
-                return Ok(Verdict::Unchanged(result));
-            }
+        if self.delay == 0
+            && let Some(result) = self.holds(world)?
+        {
+            return Ok(Verdict::Unchanged(result));
         }
         let seconds = |n: i64| Action::Sleep { seconds: n as f64 };
         let mut actions = vec![];

@@ -231,14 +231,14 @@ impl World {
                 }
             }
         }
-        if let Query::Digest { path, algorithm } = query {
-            if let Some(content) = self.predicted.get(&Query::Content { path: path.clone() }) {
-                return Some(match content {
-                    Ok(Answer::Content(Some(bytes))) => Ok(Answer::Digest(Some(algorithm.hex(bytes)))),
-                    Ok(_) => Ok(Answer::Digest(None)),
-                    Err(unknown) => Err(unknown.clone()),
-                });
-            }
+        if let Query::Digest { path, algorithm } = query
+            && let Some(content) = self.predicted.get(&Query::Content { path: path.clone() })
+        {
+            return Some(match content {
+                Ok(Answer::Content(Some(bytes))) => Ok(Answer::Digest(Some(algorithm.hex(bytes)))),
+                Ok(_) => Ok(Answer::Digest(None)),
+                Err(unknown) => Err(unknown.clone()),
+            });
         }
         if matches!(query, Query::Digest { .. } | Query::Content { .. } | Query::Tree { .. }) {
             for follow in [false, true] {
