@@ -40,8 +40,8 @@ fn inventories_are_listed_as_ansible_lists_them() {
     let Some(ansible) = program("ansible-inventory") else { return };
     for (name, path) in cases() {
         let source = path.display().to_string();
-        let (inventory, _) =
-            Inventory::load(&[source.clone()], &LoadOptions::default()).unwrap_or_else(|p| panic!("{name}: {p}"));
+        let (inventory, _) = Inventory::load(std::slice::from_ref(&source), &LoadOptions::default())
+            .unwrap_or_else(|p| panic!("{name}: {p}"));
         for export in [false, true] {
             let mut args = vec!["-i", &source, "--list"];
             args.extend(export.then_some("--export"));

@@ -133,7 +133,10 @@ impl Interpreter {
             }
         }
         let keywords = draft.task.apply.as_deref().cloned().unwrap_or_default();
-        Ok(Lineage::below(&draft.lineage, Source::Include { apply: keywords, vars: Arc::new(vars), params: None }))
+        Ok(Lineage::below(
+            &draft.lineage,
+            Source::Include { apply: Arc::new(keywords), vars: Arc::new(vars), params: None },
+        ))
     }
 
     fn include_args(&self, draft: &Draft, main: &[&str]) -> Result<IncludeArgs, Stop> {

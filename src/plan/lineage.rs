@@ -24,7 +24,7 @@ pub enum Source {
     Role(Arc<RoleUse>),
     /// A run-time include: keywords of its `apply`, and the variables it hands on (already bound to loop items).
     Include {
-        apply: Keywords,
+        apply: Arc<Keywords>,
         vars: Arc<Scope>,
         params: Option<Arc<Scope>>,
     },

@@ -155,7 +155,7 @@ impl Resource for Sysctl {
         let mut set = false;
         if self.set && self.present {
             let now = world.content(&proc_path(&self.name))?.map(|bytes| kit::text(&bytes));
-            if !now.as_deref().is_some_and(|v| same(v, &self.value)) && !(now.is_none() && self.ignore) {
+            if !(now.as_deref().is_some_and(|v| same(v, &self.value)) || now.is_none() && self.ignore) {
                 set = true;
                 let mut argv = vec!["sysctl"];
                 if self.ignore {

@@ -63,7 +63,7 @@ proptest! {
         // a width from the format would be honoured, so keep it small
         prop_assume!(!format.contains(|c: char| c.is_ascii_digit()) || format.split(|c: char| !c.is_ascii_digit()).all(|n| n.len() < 4));
         let _ = percent(&format, &value);
-        let _ = str_format(&format, &[value.clone()], &IndexMap::new());
+        let _ = str_format(&format, std::slice::from_ref(&value), &IndexMap::new());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn log_in(session: &Session, target: &Target, settings: &Settings) -> Result
     if logged_in {
         return Ok(());
     }
-    let _system_may = hardware || (settings.gssapi && offers("gssapi-with-mic"));
+    let system_may = hardware || (settings.gssapi && offers("gssapi-with-mic"));
     let tried = if tried.is_empty() { "nothing to try".to_owned() } else { format!("tried {}", tried.join(", ")) };
     let mut help = vec![format!("the server accepts {offered}")];
     if target.password.is_none() && (offers("password") || offers("keyboard-interactive")) {
