@@ -11,6 +11,7 @@ use crate::plan::{
     Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Status, Step, Turn, Wanted, conclude, lock,
 };
 use crate::resources::{Change, Resource};
+use crate::template::Unknown;
 use std::sync::Arc;
 
 /// Most steps and bytes sent together: live progress matters more than the last round trip.
@@ -80,10 +81,10 @@ impl<'a> Applier<'a> {
             }
             Turn::Quiet => {}
             Turn::Done(step) => {
-                if step.status == Status::Failed && !self.queue.is_empty() {
-                    // It may fail only because what is queued did not run yet.
-                    *st = before;
-                    self.flush(st);
+                // It may fail, or not be known, only because what is queued did not run yet.
+                let unsure =
+                    step.status == Status::Failed || step.result.values.values().any(|v| Unknown::within(v).is_some());
+                if unsure && self.look_again(st, &before) {
                     return Continue(());
                 }
                 self.over(*step, st);
@@ -112,9 +113,7 @@ impl<'a> Applier<'a> {
                 }
             }
             Turn::Blocked { unknown, draft } => {
-                if !self.queue.is_empty() {
-                    *st = before;
-                    self.flush(st);
+                if self.look_again(st, &before) {
                     return Continue(());
                 }
                 // Everything that could tell it ran: it stays unknown.
@@ -172,6 +171,21 @@ impl<'a> Applier<'a> {
             }
         }
         Continue(())
+    }
+
+    /// A step could not be judged for sure: sends what is queued, else forgets what was foretold, so that the node is asked. False if
+    /// neither is left to do.
+    fn look_again(&mut self, st: &mut HostState, before: &HostState) -> bool {
+        if !self.queue.is_empty() {
+            *st = before.clone();
+            self.flush(st);
+        } else if before.has_predictions() {
+            *st = before.clone();
+            st.forget_all();
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Tells the others where this host is; false if the play is stopped by a failure elsewhere.

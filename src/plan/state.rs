@@ -235,6 +235,19 @@ impl HostState {
         }
     }
 
+    /// True if answers rest on foretold effects, which know less than the node does (times, inodes).
+    pub fn has_predictions(&self) -> bool {
+        self.worlds.values().any(|target| !target.predicted.is_empty())
+    }
+
+    /// Everything foretold came to pass, and more is wanted than was foretold: all is asked again.
+    pub fn forget_all(&mut self) {
+        let targets: Vec<String> = self.worlds.keys().cloned().collect();
+        for target in targets {
+            self.forget(&target);
+        }
+    }
+
     /// A number path that orders steps of one play: how far each frame has come.
     pub fn position(&self) -> Vec<usize> {
         self.frames.iter().map(|f| f.next).chain(self.loop_state.as_ref().map(|l| l.next)).collect()

@@ -80,7 +80,7 @@ fn results(place: &str, theirs: &Record, ours: &Record) -> Vec<String> {
         }
     }
     for (key, value) in &ours.result {
-        if !theirs.result.contains_key(key) && !(failed && key == "msg") {
+        if !(theirs.result.contains_key(key) || failed && key == "msg") {
             found.push(format!("{place}: result has `{key}` ({value}), theirs not"));
         }
     }
