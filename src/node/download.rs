@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
@@ -22,9 +22,20 @@ use crate::world::Algorithm;
 /// What was fetched in this run already.
 static FETCHED: LazyLock<Mutex<HashMap<Download, (PathBuf, String)>>> = LazyLock::new(Mutex::default);
 
+/// One lock per download, held while it is made.
+static TURNS: LazyLock<Mutex<HashMap<Download, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
+
 /// The file on the control machine and its SHA-256 digest in hex. Downloads at most once per run, however many nodes
 /// ask at the same time; with a checksum, at most once at all.
 pub fn fetch(download: &Download) -> Result<(PathBuf, String), Problem> {
+    if let Some(known) = FETCHED.lock().ok().and_then(|m| m.get(download).cloned())
+        && known.0.exists()
+    {
+        return Ok(known);
+    }
+    // Hosts that ask for the same at the same time wait for the first of them.
+    let turn = TURNS.lock().map(|mut turns| turns.entry(download.clone()).or_default().clone()).unwrap_or_default();
+    let _turn = turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(known) = FETCHED.lock().ok().and_then(|m| m.get(download).cloned())
         && known.0.exists()
     {
