@@ -343,7 +343,12 @@ impl Resource for KnownHost {
                 None => {}
                 Some((kind, _)) if words[1] != kind => lines.push(line.to_owned()),
                 Some((_, key))
-                    if self.present && words[2] == key && words[0].starts_with("|1|") == self.hash && !found =>
+                    if self.present
+                        && words[2] == key
+                        && words[0].starts_with("|1|") == self.hash
+                        // As Ansible: a line for several hosts gives way to one for this host.
+                        && (self.hash || words[0] == self.name)
+                        && !found =>
                 {
                     found = true;
                     lines.push(line.to_owned());
