@@ -310,9 +310,9 @@ impl File {
     fn file(&self, view: &View, now: Option<Stat>) -> Result<Verdict, Stop> {
         let (path, now) = self.followed(view, now)?;
         let now = match now {
-            None => return fail(format!("file ({path}) is absent, cannot continue")),
+            None => return Ok(not_a_file(&path, "absent")),
             Some(s) if s.kind == FileKind::Directory => {
-                return fail(format!("file ({path}) is directory, cannot continue"));
+                return Ok(not_a_file(&path, "directory"));
             }
             Some(s) => s,
         };
@@ -421,4 +421,14 @@ pub(super) fn kind_name(stat: &Stat) -> &'static str {
         _ if stat.links > 1 => "hard",
         _ => "file",
     }
+}
+
+/// The failure of `state: file` where there is none.
+fn not_a_file(path: &str, state: &str) -> Verdict {
+    Verdict::Failed(
+        TaskResult::unchanged()
+            .with("msg", format!("file ({path}) is {state}, cannot continue"))
+            .with("path", path)
+            .with("state", state),
+    )
 }
