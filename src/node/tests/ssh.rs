@@ -81,7 +81,8 @@ fn the_agent_logs_in() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("an agent");
-    while !socket.exists() {
+    // The socket's name is there a moment before anyone listens.
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let add = Process::new("ssh-add").arg("-q").arg(sshd.path("key")).env("SSH_AUTH_SOCK", &socket).status();
