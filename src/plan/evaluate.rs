@@ -656,7 +656,6 @@ impl Interpreter {
             once: None,
             delegate_facts: false,
             module,
-            before: None,
         };
         match settings {
             Ok((target, identity, no_log, ignore_errors, check_mode, delegate_facts, once, timeout)) => {

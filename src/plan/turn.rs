@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::lineage::Lineage;
-use super::state::HostState;
 use super::step::{Knowledge, Planned, Status, Step};
 use crate::node::Identity;
 use crate::playbook::Task;
@@ -68,8 +67,6 @@ pub struct Draft {
     pub delegate_facts: bool,
     /// The module, where the step is one.
     pub module: Option<&'static crate::resources::ResourceType>,
-    /// The state as it was before this step, for winding back.
-    pub before: Option<Box<HostState>>,
 }
 
 /// How a step ended or is foretold to end.

@@ -135,29 +135,10 @@ impl Session<'_> {
 
     fn play(&mut self, node: &Node, map: &Mapping, path: &Path, dir: &Path, call: &PlaybookCall) -> Option<Play> {
         let mut play = Play {
-            keywords: Keywords::default(),
-            hosts: Node::text("", &node.span),
-            gather_facts: None,
-            gather_subset: None,
-            gather_timeout: None,
-            serial: None,
-            max_fail_percentage: None,
-            strategy: None,
-            order: None,
-            force_handlers: None,
-            vars_files: vec![],
-            vars_prompt: vec![],
-            fact_path: None,
-            pre_tasks: vec![],
-            roles: vec![],
-            tasks: vec![],
-            post_tasks: vec![],
-            handlers: vec![],
             import_vars: call.vars.clone(),
             import_keywords: call.keywords.clone(),
-            imported_roles: vec![],
             playbook: path.to_owned(),
-            span: node.span.clone(),
+            ..Play::new(Node::text("", &node.span), &node.span)
         };
         let mut fine = true;
         for (key_node, value) in map.iter() {

@@ -11,7 +11,7 @@ use crate::yaml::{Mapping, Node, Yaml};
 use super::items::chain;
 use super::keywords::{self, Place, shown};
 use super::loader::{Around, Loader, RoleCall, Session, StaticVars, absolute, scalar_text};
-use super::model::{Action, Block, BlockOrigin, Item, Keywords, LoopControl, Role, RoleUse, Task, TaskArgs};
+use super::model::{Action, Block, BlockOrigin, Item, Keywords, Role, RoleUse, Task, TaskArgs};
 
 /// What meta/main.yml says.
 #[derive(Default)]
@@ -477,32 +477,14 @@ fn validation(role: &RoleUse, core: &Arc<RoleUse>, span: &Span) -> Option<Item> 
         ),
         (text("validate_args_context"), context),
     ];
+    let action = Action::Module {
+        name: "validate_argument_spec".to_owned(),
+        written: "ansible.builtin.validate_argument_spec".to_owned(),
+    };
     Some(Item::Task(Arc::new(Task {
         keywords: Keywords { name: Some(text(&name)), tags: vec![text("always")], ..Keywords::default() },
-        action: Action::Module {
-            name: "validate_argument_spec".to_owned(),
-            written: "ansible.builtin.validate_argument_spec".to_owned(),
-        },
-        args: TaskArgs::Named(args),
-        written: "ansible.builtin.validate_argument_spec".to_owned(),
-        apply: None,
-        implicit: true,
-        is_handler: false,
-        custom: None,
-        register: None,
-        loop_: None,
-        loop_control: LoopControl::default(),
-        until: vec![],
-        retries: None,
-        delay: None,
-        async_: None,
-        poll: None,
-        changed_when: vec![],
-        failed_when: vec![],
-        notify: vec![],
-        listen: vec![],
         role: Some(core.clone()),
-        span: span.clone(),
+        ..Task::new(action, TaskArgs::Named(args), span)
     })))
 }
 
