@@ -3,19 +3,25 @@
 //! Stands between *observe* and *apply*. One [`Interpreter`] serves both: `plan` foretells with it, `apply` carries
 //! out. `schedule` orders plays and batches; `host` drives one host; `graph` is the whole as a petgraph.
 
+mod draft;
 mod evaluate;
 mod fleet;
 mod graph;
 mod host;
 mod include;
 mod interpreter;
+mod judge;
 mod lineage;
+mod loops;
 mod magic;
+mod module;
+mod notify;
 mod partial;
 mod run;
 mod schedule;
 mod scopes;
 mod settle;
+mod speculate;
 mod state;
 mod step;
 mod together;

@@ -2,21 +2,19 @@
 
 use indexmap::IndexMap;
 use minijinja::Value;
-use std::sync::Arc;
 
 use super::evaluate::count_visit;
 use super::fleet::target_name;
 use super::interpreter::Interpreter;
 use super::partial::PartialResult;
+use super::speculate::possible_effects;
 use super::state::{HostState, LoopState};
 use super::step::{Knowledge, Planned, Status, Step};
 use super::together::Shared;
 use super::turn::{Draft, Ending};
-use crate::problem::Problem;
 use crate::resources::{self, Change, TaskResult};
-use crate::template::{EvalError, Unknown};
-use crate::vars::{Definition, Scope};
-use crate::world::{Effect, Query};
+use crate::template::Unknown;
+use crate::vars::Definition;
 
 impl Interpreter {
     /// Enters how the current step ended (or is foretold to end) and moves on; the step's record.
@@ -158,55 +156,8 @@ impl Interpreter {
         st.predict(&draft.target, &change.effects);
     }
 
-    /// `changed_when` and `failed_when`, with the result in view under its registered name.
-    fn judge(
-        &self,
-        draft: &Draft,
-        result: &TaskResult,
-        failed: bool,
-        unknown: Option<&Unknown>,
-    ) -> Result<Judgement, Problem> {
-        let task = &draft.task;
-        let mut judgement = Judgement { changed: result.changed, failed, unknown: None, failed_when: None };
-        if task.changed_when.is_empty() && task.failed_when.is_empty() {
-            return Ok(judgement);
-        }
-        let value = self.registered(result, failed, false, unknown, false, None);
-        let mut scopes = vec![];
-        if let Some(node) = &task.register
-            && let Some(name) = node.as_str()
-        {
-            scopes.push(Scope::finals("register", [(name.to_owned(), value.clone())]));
-        }
-        let context = draft.context.with(scopes);
-        let all = |conditions: &[crate::yaml::Node]| -> Result<Result<bool, Unknown>, Problem> {
-            match context.conditions(conditions) {
-                Ok(held) => Ok(Ok(held.is_ok())),
-                Err(EvalError::Unknown(unknown)) => Ok(Err(unknown)),
-                Err(error) => Err(error.into_problem().or_at(&task.span)),
-            }
-        };
-        if !task.changed_when.is_empty() {
-            match all(&task.changed_when)? {
-                Ok(changed) => judgement.changed = changed,
-                Err(unknown) => judgement.unknown = Some(unknown),
-            }
-        }
-        if !task.failed_when.is_empty() {
-            match all(&task.failed_when)? {
-                Ok(fails) => {
-                    judgement.failed = fails;
-                    judgement.failed_when = Some(fails);
-                }
-                // Foretold to succeed: a plan goes on with what follows.
-                Err(_) => judgement.failed = false,
-            }
-        }
-        Ok(judgement)
-    }
-
     /// The result as Ansible registers it.
-    fn registered(
+    pub(super) fn registered(
         &self,
         result: &TaskResult,
         failed: bool,
@@ -308,75 +259,6 @@ impl Interpreter {
         }
     }
 
-    /// Marks the handlers a task notifies, by name or listened topic.
-    fn notify(&self, st: &mut HostState, draft: &Draft) -> Vec<String> {
-        let mut notified = vec![];
-        for node in draft.lineage.notifications(&draft.task) {
-            let names: Vec<String> = match draft.context.value(&node) {
-                Ok(value) if value.as_str().is_some() => vec![resources::text_of(&value)],
-                Ok(value) => value.try_iter().into_iter().flatten().map(|v| resources::text_of(&v)).collect(),
-                Err(_) => vec![],
-            };
-            for name in names {
-                let found = self.find_handlers(st, &name);
-                if found.is_empty() {
-                    self.run.warn(format!("{}: no handler is named `{name}` or listens to it", draft.task.span));
-                }
-                notified.extend(found.iter().map(|i| self.handler_name(st, *i)));
-                st.notified.extend(found);
-            }
-        }
-        notified
-    }
-
-    /// A handler's name as its step will have it.
-    fn handler_name(&self, st: &HostState, index: usize) -> String {
-        let handler = &st.handlers[index];
-        let Some(node) = &handler.task.keywords.name else { return String::new() };
-        if !node.has_template() {
-            return node.as_str().unwrap_or_default().to_owned();
-        }
-        self.context(st, Some(&handler.task), &handler.lineage, vec![])
-            .ok()
-            .and_then(|c| c.text(node).ok())
-            .unwrap_or_default()
-    }
-
-    /// Handlers that a notification means: the last one loaded of that name, and all that listen to it.
-    pub fn find_handlers(&self, st: &HostState, name: &str) -> Vec<usize> {
-        let mut found = vec![];
-        let mut named = None;
-        for (index, handler) in st.handlers.iter().enumerate() {
-            let task = &handler.task;
-            let own = task.keywords.name.is_some().then(|| self.handler_name(st, index));
-            if let Some(own) = own {
-                let role = handler.lineage.roles().first().map(|r| r.role.name.clone());
-                let matches = own == name
-                    || role.is_some_and(|r| {
-                        name.strip_prefix(r.as_str()).is_some_and(|rest| {
-                            rest.trim_start_matches(' ') == format!(": {own}") || rest == format!(" : {own}")
-                        })
-                    });
-                if matches {
-                    named = Some(index);
-                }
-            }
-            let listens = task.listen.iter().any(|node| match &node.value {
-                crate::yaml::Yaml::Seq(items) => items.iter().any(|n| n.as_str() == Some(name)),
-                _ => node.as_str() == Some(name),
-            });
-            if listens {
-                found.push(index);
-            }
-        }
-        if let Some(index) = named
-            && !found.contains(&index)
-        {
-            found.push(index);
-        }
-        found
-    }
-
     /// On to the next item or task; true if a rescue takes over.
     fn move_on(&self, st: &mut HostState, draft: &Draft, step: &Step, registered: Value) -> bool {
         let failed = matches!(step.status, Status::Failed | Status::Unreachable);
@@ -439,90 +321,6 @@ impl Interpreter {
         self.tell_others(st, draft, looping.failed && !draft.ignore_errors);
         None
     }
-
-    /// Speculation: the current step waits for an answer. Goes on as if its result were unknown for now.
-    pub fn postpone(&self, st: &mut HostState, draft: &Draft) {
-        let pending = Unknown::pending();
-        let module = draft.module.map_or("", |m| m.name);
-        if let Some(name) = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str) {
-            st.vars.set_fact(name, pending.clone().into_value());
-        }
-        match module {
-            "set_fact" => {
-                if let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args {
-                    for (name, _) in pairs {
-                        if let Some(name) = name.as_str() {
-                            st.vars.set_fact(name, pending.clone().into_value());
-                        }
-                    }
-                }
-            }
-            "setup" | "gather_facts" => {
-                let scope = Scope::finals("facts", [("ansible_facts".to_owned(), pending.clone().into_value())]);
-                st.vars.facts_scope = Arc::new(super::partial::pending_facts(&scope));
-            }
-            _ => {}
-        }
-        // What the step may change is not known either.
-        st.predict(&draft.target, &possible_effects(draft, &pending));
-        if let Some(looping) = &mut st.loop_state
-            && let Some((item, _)) = &draft.item
-        {
-            looping.results.push(with_item(&pending.clone().into_value(), item, draft));
-            looping.next += 1;
-            return;
-        }
-        self.advance(st);
-    }
-}
-
-/// Effects of a step whose verdict is not known: whatever is at and below the paths it names may be another.
-fn possible_effects(draft: &Draft, unknown: &Unknown) -> Vec<Effect> {
-    let Some(module) = draft.module else { return vec![] };
-    if !WRITES_PATHS.contains(&module.name) {
-        return vec![];
-    }
-    let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args else { return vec![] };
-    let mut effects = vec![];
-    for (name, node) in pairs {
-        if !matches!(name.as_str(), Some("dest" | "path" | "name")) {
-            continue;
-        }
-        let Ok(path) = draft.context.text(node) else { continue };
-        if !path.starts_with('/') {
-            continue;
-        }
-        let path = if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path };
-        for query in [
-            Query::Stat { path: path.clone(), follow: false },
-            Query::Stat { path: path.clone(), follow: true },
-            Query::Tree { path: path.clone(), max_depth: None },
-        ] {
-            effects.push(Effect { query, answer: Err(unknown.clone()) });
-        }
-    }
-    effects
-}
-
-/// Modules that put something at the path they name.
-const WRITES_PATHS: &[&str] = &[
-    "assemble",
-    "blockinfile",
-    "copy",
-    "file",
-    "get_url",
-    "ini_file",
-    "lineinfile",
-    "replace",
-    "template",
-    "unarchive",
-];
-
-struct Judgement {
-    changed: bool,
-    failed: bool,
-    unknown: Option<Unknown>,
-    failed_when: Option<bool>,
 }
 
 /// Counts a task that ended.
@@ -564,7 +362,7 @@ fn registered_loop(results: &[Value], changed: bool, failed: bool, all_skipped: 
 }
 
 /// An item's result with the item itself under its loop variable's name.
-fn with_item(registered: &Value, item: &Value, draft: &Draft) -> Value {
+pub(super) fn with_item(registered: &Value, item: &Value, draft: &Draft) -> Value {
     PartialResult::extend(registered, item_values(item, draft))
 }
 
@@ -605,103 +403,4 @@ fn task_value(draft: &Draft) -> Value {
 /// Python's splitlines, as far as command output needs it.
 fn split_lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
-}
-
-impl Interpreter {
-    /// Speculation: passes over the current task, whatever it is.
-    pub fn postpone_current(&self, st: &mut HostState) {
-        if let Some((task, _)) = self.current(st)
-            && let Some(name) = task.register.as_ref().and_then(crate::yaml::Node::as_str)
-        {
-            st.vars.set_fact(name, Unknown::pending().into_value());
-        }
-        self.advance(st);
-    }
-
-    /// A step record for the current task where nothing could be evaluated.
-    pub fn bare_step(&self, st: &mut HostState) -> Step {
-        let (name, action, path, role, tags) = match self.current(st) {
-            Some((task, lineage)) => {
-                let action = match &task.action {
-                    crate::playbook::Action::Module { written, .. } | crate::playbook::Action::Unknown { written } => {
-                        written.clone()
-                    }
-                    crate::playbook::Action::IncludeTasks => "include_tasks".to_owned(),
-                    crate::playbook::Action::IncludeRole => "include_role".to_owned(),
-                    crate::playbook::Action::Meta(_) => "meta".to_owned(),
-                };
-                (
-                    task.keywords.name_text().map_or_else(|| action.clone(), str::to_owned),
-                    action,
-                    task.span.path_line(),
-                    lineage.roles().first().map(|r| r.role.name.clone()),
-                    self.tags_of(st, &task, &lineage).unwrap_or_default(),
-                )
-            }
-            None => (self.play.name.clone(), String::new(), self.play.play.span.path_line(), None, vec![]),
-        };
-        Step {
-            id: 0,
-            host: self.host.clone(),
-            play: self.play.name.clone(),
-            play_index: self.play.index,
-            role,
-            task: name,
-            action,
-            item: None,
-            tags,
-            path,
-            status: Status::Ok,
-            planned: Planned::None,
-            knowledge: Knowledge::Known,
-            changed: false,
-            diff: vec![],
-            result: TaskResult::default(),
-            because: None,
-            unknown: None,
-            ignored: false,
-            rescued: false,
-            handler: false,
-            no_log: false,
-            ms: 0.0,
-            delegated_to: None,
-            invalid: false,
-            notifies: vec![],
-            batch: 0,
-        }
-    }
-}
-
-impl Interpreter {
-    /// True if the step's `until` holds for this try's result; the ending gets `attempts`. Without `until`: until it succeeds.
-    pub fn until_holds(&self, draft: &Draft, ending: Ending, attempt: i64) -> Result<(bool, Ending), Problem> {
-        let (result, failed) = match &ending {
-            Ending::Changed(result, _) | Ending::Unchanged(result) => (result.clone(), false),
-            Ending::Failed { result, .. } => (result.clone(), true),
-            _ => return Ok((true, ending)),
-        };
-        let judgement = self.judge(draft, &result, failed, None)?;
-        let held = if draft.task.until.is_empty() {
-            !judgement.failed
-        } else {
-            let value = self.registered(&result, judgement.failed, false, None, false, None);
-            let mut vars = vec![];
-            if let Some(name) = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str) {
-                vars.push((name.to_owned(), value));
-            }
-            let context = draft.context.with([Scope::finals("register", vars)]);
-            match context.conditions(&draft.task.until) {
-                Ok(held) => held.is_ok(),
-                Err(error) => return Err(error.into_problem().or_at(&draft.task.span)),
-            }
-        };
-        let note = |result: TaskResult| result.with("attempts", attempt);
-        let ending = match ending {
-            Ending::Changed(result, change) => Ending::Changed(note(result), change),
-            Ending::Unchanged(result) => Ending::Unchanged(note(result)),
-            Ending::Failed { result, invalid } => Ending::Failed { result: note(result), invalid },
-            other => other,
-        };
-        Ok((held, ending))
-    }
 }

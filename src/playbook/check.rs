@@ -19,7 +19,7 @@ use super::check_template::{Named, Scan};
 use super::check_walk::{FlatPlay, Step};
 use super::loader::{Loader, scalar_text};
 use super::model::{Action, Keywords, Play, Task, TaskArgs};
-use super::task::is_all_template;
+use super::statement::is_all_template;
 
 /// What is checked, and with what.
 pub struct Check<'a> {

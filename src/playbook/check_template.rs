@@ -81,7 +81,7 @@ impl Scan {
     pub(super) fn condition(&mut self, node: &Node) {
         match &node.value {
             Yaml::Seq(items) => items.iter().for_each(|item| self.condition(item)),
-            Yaml::Str(s) if super::task::is_all_template(&s.text) => self.node(node),
+            Yaml::Str(s) if super::statement::is_all_template(&s.text) => self.node(node),
             Yaml::Str(s) if !s.is_unsafe && !s.text.trim().is_empty() => {
                 let place = |start, len| node.span_at(start, len);
                 match parse_expression(&s.text, &yaml_options()) {

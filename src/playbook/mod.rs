@@ -22,7 +22,9 @@ mod loader;
 mod model;
 mod modules;
 mod plays;
+mod role_files;
 mod roles;
+mod statement;
 mod tags;
 mod task;
 #[cfg(test)]

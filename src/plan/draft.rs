@@ -1,0 +1,168 @@
+//! What is evaluated of a task before its module is looked at: its name, where and as whom it runs, its flags.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use super::evaluate::once_key;
+use super::interpreter::Interpreter;
+use super::lineage::Lineage;
+use super::state::HostState;
+use super::turn::{Draft, Turn};
+use crate::node::Identity;
+use crate::playbook::{Action, Task};
+use crate::resources;
+use crate::template::{Context, EvalError, is_omit};
+use crate::yaml::Node;
+
+impl Interpreter {
+    /// Everything about the step that does not need the node.
+    pub(super) fn draft(
+        &self,
+        st: &mut HostState,
+        task: &Arc<Task>,
+        lineage: &Arc<Lineage>,
+        context: Context,
+        item: Option<(Value, String)>,
+        handler: bool,
+    ) -> Result<Draft, Turn> {
+        let tags = self.tags_of(st, task, lineage).map_err(Turn::Broken)?;
+        let (action, module) = match &task.action {
+            Action::Module { name, written } => (written.clone(), resources::lookup(name)),
+            Action::IncludeTasks => ("include_tasks".to_owned(), None),
+            Action::IncludeRole => ("include_role".to_owned(), None),
+            Action::Meta(_) => ("meta".to_owned(), None),
+            Action::Unknown { written } => (written.clone(), None),
+        };
+        let name = match &task.keywords.name {
+            Some(node) => context.text(node).unwrap_or_else(|_| node.as_str().unwrap_or_default().to_owned()),
+            None => action.clone(),
+        };
+        let flag =
+            |node: Option<&Node>| -> Result<Option<bool>, EvalError> { node.map(|n| context.boolean(n)).transpose() };
+        let settings = (|| -> Result<_, EvalError> {
+            let target = match lineage.nearest(task, |k| k.delegate_to.as_ref()) {
+                Some(node) => {
+                    let value = context.value(node)?;
+                    if is_omit(&value) || value.is_none() { None } else { Some(resources::text_of(&value)) }
+                }
+                None => None,
+            };
+            Ok((
+                target,
+                self.identity(&context, task, lineage)?,
+                flag(lineage.nearest(task, |k| k.no_log.as_ref()))?.unwrap_or(false),
+                flag(lineage.nearest(task, |k| k.ignore_errors.as_ref()))?.unwrap_or(false),
+                flag(lineage.nearest(task, |k| k.check_mode.as_ref()))?,
+                flag(lineage.nearest(task, |k| k.delegate_facts.as_ref()))?.unwrap_or(false),
+                flag(lineage.nearest(task, |k| k.run_once.as_ref()))?.unwrap_or(false),
+                match lineage.nearest(task, |k| k.timeout.as_ref()) {
+                    Some(node) => context.text(node)?.trim().parse().unwrap_or(0),
+                    None => 0,
+                },
+            ))
+        })();
+        let mut draft = Draft {
+            task: task.clone(),
+            lineage: lineage.clone(),
+            context: context.clone(),
+            item,
+            name,
+            action,
+            tags,
+            target: self.host.clone(),
+            delegated: false,
+            identity: Identity::default(),
+            no_log: false,
+            ignore_errors: false,
+            check_mode: None,
+            timeout: 0,
+            handler,
+            once: None,
+            delegate_facts: false,
+            module,
+        };
+        match settings {
+            Ok((target, identity, no_log, ignore_errors, check_mode, delegate_facts, once, timeout)) => {
+                if let Some(target) = target {
+                    draft.delegated = true;
+                    draft.target = target;
+                }
+                draft.identity = identity;
+                draft.no_log = no_log;
+                draft.ignore_errors = ignore_errors;
+                draft.check_mode = check_mode;
+                draft.delegate_facts = delegate_facts && draft.delegated;
+                draft.once = once.then(|| once_key(st, task));
+                draft.timeout = timeout;
+                Ok(draft)
+            }
+            // A keyword that cannot be evaluated matters only if the task is not skipped.
+            Err(error) => {
+                let conditions = lineage.conditions(task);
+                if let Ok(Err(index)) = context.conditions(&conditions) {
+                    return Err(self.skipped(st, draft, &conditions[index]));
+                }
+                match error {
+                    EvalError::Unknown(unknown) => Err(Turn::Blocked { unknown, draft: Box::new(draft) }),
+                    other => Err(Turn::Broken(other.into_problem().or_at(&task.span))),
+                }
+            }
+        }
+    }
+
+    /// As whom the task runs: keywords from the task outwards, `ansible_become*` variables before them.
+    fn identity(&self, context: &Context, task: &Arc<Task>, lineage: &Arc<Lineage>) -> Result<Identity, EvalError> {
+        let options = &self.run.options;
+        let text_var = |name: &str| -> Result<Option<String>, EvalError> {
+            Ok(context.variable(name)?.filter(|v| !v.is_none() && !v.is_undefined()).map(|v| resources::text_of(&v)))
+        };
+        let keyword = |pick: &dyn Fn(&crate::playbook::Keywords) -> Option<&Node>| -> Option<Node> {
+            pick(&task.keywords).cloned().or_else(|| lineage.inside_out().find_map(|l| pick(l.keywords()).cloned()))
+        };
+        let on = match text_var("ansible_become")? {
+            Some(text) => resources::truth(&text).unwrap_or(false),
+            None => match keyword(&|k| k.r#become.as_ref()) {
+                Some(node) => context.boolean(&node)?,
+                None => options.r#become,
+            },
+        };
+        if !on {
+            return Ok(Identity::default());
+        }
+        let user = match text_var("ansible_become_user")? {
+            Some(user) => Some(user),
+            None => match keyword(&|k| k.become_user.as_ref()) {
+                Some(node) => Some(context.text(&node)?),
+                None => options.become_user.clone(),
+            },
+        };
+        let method = match text_var("ansible_become_method")? {
+            Some(method) => Some(method),
+            None => match keyword(&|k| k.become_method.as_ref()) {
+                Some(node) => Some(context.text(&node)?),
+                None => options.become_method.clone(),
+            },
+        };
+        let flags = match text_var("ansible_become_flags")? {
+            Some(flags) => Some(flags),
+            None => match keyword(&|k| k.become_flags.as_ref()) {
+                Some(node) => Some(context.text(&node)?),
+                None => None,
+            },
+        };
+        let mut password = options.become_password.clone();
+        for name in ["ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"] {
+            if let Some(text) = text_var(name)? {
+                password = Some(crate::node::Secret(text));
+                break;
+            }
+        }
+        Ok(Identity {
+            become_user: Some(user.unwrap_or_else(|| "root".to_owned())),
+            method: method.unwrap_or_else(|| "sudo".to_owned()),
+            flags,
+            password,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Whether a result counts as changed or failed: `changed_when`, `failed_when`, `until`.
+
+use super::interpreter::Interpreter;
+use super::turn::{Draft, Ending};
+use crate::problem::Problem;
+use crate::resources::TaskResult;
+use crate::template::{EvalError, Unknown};
+use crate::vars::Scope;
+
+pub(super) struct Judgement {
+    pub changed: bool,
+    pub failed: bool,
+    pub unknown: Option<Unknown>,
+    pub failed_when: Option<bool>,
+}
+
+impl Interpreter {
+    /// `changed_when` and `failed_when`, with the result in view under its registered name.
+    pub(super) fn judge(
+        &self,
+        draft: &Draft,
+        result: &TaskResult,
+        failed: bool,
+        unknown: Option<&Unknown>,
+    ) -> Result<Judgement, Problem> {
+        let task = &draft.task;
+        let mut judgement = Judgement { changed: result.changed, failed, unknown: None, failed_when: None };
+        if task.changed_when.is_empty() && task.failed_when.is_empty() {
+            return Ok(judgement);
+        }
+        let value = self.registered(result, failed, false, unknown, false, None);
+        let mut scopes = vec![];
+        if let Some(node) = &task.register
+            && let Some(name) = node.as_str()
+        {
+            scopes.push(Scope::finals("register", [(name.to_owned(), value.clone())]));
+        }
+        let context = draft.context.with(scopes);
+        let all = |conditions: &[crate::yaml::Node]| -> Result<Result<bool, Unknown>, Problem> {
+            match context.conditions(conditions) {
+                Ok(held) => Ok(Ok(held.is_ok())),
+                Err(EvalError::Unknown(unknown)) => Ok(Err(unknown)),
+                Err(error) => Err(error.into_problem().or_at(&task.span)),
+            }
+        };
+        if !task.changed_when.is_empty() {
+            match all(&task.changed_when)? {
+                Ok(changed) => judgement.changed = changed,
+                Err(unknown) => judgement.unknown = Some(unknown),
+            }
+        }
+        if !task.failed_when.is_empty() {
+            match all(&task.failed_when)? {
+                Ok(fails) => {
+                    judgement.failed = fails;
+                    judgement.failed_when = Some(fails);
+                }
+                // Foretold to succeed: a plan goes on with what follows.
+                Err(_) => judgement.failed = false,
+            }
+        }
+        Ok(judgement)
+    }
+
+    /// True if the step's `until` holds for this try's result; the ending gets `attempts`. Without `until`: until it succeeds.
+    pub fn until_holds(&self, draft: &Draft, ending: Ending, attempt: i64) -> Result<(bool, Ending), Problem> {
+        let (result, failed) = match &ending {
+            Ending::Changed(result, _) | Ending::Unchanged(result) => (result.clone(), false),
+            Ending::Failed { result, .. } => (result.clone(), true),
+            _ => return Ok((true, ending)),
+        };
+        let judgement = self.judge(draft, &result, failed, None)?;
+        let held = if draft.task.until.is_empty() {
+            !judgement.failed
+        } else {
+            let value = self.registered(&result, judgement.failed, false, None, false, None);
+            let mut vars = vec![];
+            if let Some(name) = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str) {
+                vars.push((name.to_owned(), value));
+            }
+            let context = draft.context.with([Scope::finals("register", vars)]);
+            match context.conditions(&draft.task.until) {
+                Ok(held) => held.is_ok(),
+                Err(error) => return Err(error.into_problem().or_at(&draft.task.span)),
+            }
+        };
+        let note = |result: TaskResult| result.with("attempts", attempt);
+        let ending = match ending {
+            Ending::Changed(result, change) => Ending::Changed(note(result), change),
+            Ending::Unchanged(result) => Ending::Unchanged(note(result)),
+            Ending::Failed { result, invalid } => Ending::Failed { result: note(result), invalid },
+            other => other,
+        };
+        Ok((held, ending))
+    }
+}

@@ -1,0 +1,260 @@
+//! A task's module: its arguments rendered, its resource built and asked for a verdict.
+
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+use super::evaluate::{scalar_text, stop_of, value_kind};
+use super::interpreter::Interpreter;
+use super::state::HostState;
+use super::turn::{Draft, Ending, Turn};
+use crate::playbook::TaskArgs;
+use crate::problem::Problem;
+use crate::resources::{self, Args, Kind, ResourceType, Setting, Verdict};
+use crate::template::{EvalError, Unknown, is_omit};
+use crate::world::{Stop, View};
+use crate::yaml::Node;
+
+/// Modules that run on the control machine alone: no connection is made for them.
+const LANGUAGE: &[&str] = &[
+    "add_host",
+    "assert",
+    "debug",
+    "fail",
+    "group_by",
+    "include_vars",
+    "pause",
+    "set_fact",
+    "set_stats",
+    "validate_argument_spec",
+];
+
+impl Interpreter {
+    /// Renders a module's arguments, builds the resource and asks for its verdict.
+    pub(super) fn module_turn(&self, st: &mut HostState, draft: Draft) -> Turn {
+        let Some(module) = draft.module else {
+            return Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) };
+        };
+        let language = LANGUAGE.contains(&module.name);
+        let key = (draft.target.clone(), draft.identity.key());
+        let hello = self.hellos.get(&key).cloned();
+        if hello.is_none() && !language {
+            return Turn::Hello { target: draft.target.clone(), identity: draft.identity.clone() };
+        }
+        let hello = hello.unwrap_or_default();
+        let args = match self.arguments(st, &draft, module) {
+            Ok(args) => args,
+            Err(stop) => return self.stopped(st, draft, stop),
+        };
+        let built = {
+            let context = &draft.context;
+            let environment = match self.environment(&draft) {
+                Ok(environment) => environment,
+                Err(error) => return self.eval_failed(st, draft, error),
+            };
+            let span = draft.task.span.clone();
+            let setting = Setting {
+                check_mode: self.run.options.check || draft.check_mode == Some(true),
+                diff: self.run.options.diff,
+                home: hello.home.clone(),
+                user: hello.user.clone(),
+                environment,
+                find_file: &|sub, name| {
+                    context.paths().find(sub, name).map_err(|tried| {
+                        let mut problem =
+                            Problem::new("missing-file", format!("no file `{name}` is in the places a task looks at"))
+                                .at(&span);
+                        for place in tried {
+                            problem = problem.note(format!("looked at {}", crate::source::display_path(&place)));
+                        }
+                        problem
+                    })
+                },
+                render: &|request| context.render_file(request).map_err(stop_of),
+                facts: (!st.vars.facts.is_empty())
+                    .then(|| Value::from_pairs(st.vars.facts.iter().map(|(k, v)| (k.clone(), v.clone())))),
+                evaluate: &|text| context.expression(text, &span).map_err(stop_of),
+                condition: &|value| context.condition(&Node::from_value(value, &span)).map_err(stop_of),
+                verbosity: self.run.options.verbosity,
+                decrypt: &|bytes| self.run.decrypt(bytes),
+                fetch: &|download| fetch_bytes(download),
+            };
+            (module.build)(args, &setting)
+        };
+        let resource = match built {
+            Ok(resource) => resource,
+            Err(stop) => return self.stopped(st, draft, stop),
+        };
+        let world = st.world(&draft.target, &draft.identity.key()).clone();
+        let view = View::new(&world);
+        let verdict = resource.reconcile(&view);
+        let (missing, rested_on) = view.into_missing();
+        if let (Some(unknown), Err(Stop::Failed(_)) | Ok(Verdict::Failed(_))) = (&st.clouded, &verdict)
+            && !rested_on.is_empty()
+        {
+            return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
+        }
+        match verdict {
+            Err(Stop::Needs) => Turn::Needs {
+                target: draft.target.clone(),
+                identity: draft.identity.clone(),
+                queries: missing,
+                draft: Box::new(draft),
+            },
+            Err(stop) => self.stopped(st, draft, stop),
+            Ok(Verdict::Unchanged(result)) => self.settled(st, draft, Ending::Unchanged(result)),
+            Ok(Verdict::Skipped(result)) => {
+                let because = result.values.get("msg").map(resources::text_of);
+                self.settled(st, draft, Ending::Skipped(result, because))
+            }
+            Ok(Verdict::Failed(result)) => self.settled(st, draft, Ending::Failed { result, invalid: false }),
+            Ok(Verdict::Change(change)) => Turn::Act { draft: Box::new(draft), resource, change: Box::new(change) },
+        }
+    }
+
+    /// The module's arguments, rendered and checked; `module_defaults` fill what is not written.
+    fn arguments(&self, st: &HostState, draft: &Draft, module: &'static ResourceType) -> Result<Args, Stop> {
+        let context = &draft.context;
+        let mut given: Vec<(String, Value, crate::source::Span)> = vec![];
+        let mut take = |name: &Node, node: &Node| -> Result<(), Stop> {
+            let key = match name.has_template() {
+                true => context.text(name).map_err(stop_of)?,
+                false => scalar_text(name).into_iter().next().unwrap_or_default(),
+            };
+            let spec = resources::find_arg(module.args, &key);
+            let value = match spec.map(|s| s.kind) {
+                Some(Kind::Condition) => node.to_value(),
+                _ => context.value(node).map_err(stop_of)?,
+            };
+            given.push((key, value, node.span.clone()));
+            Ok(())
+        };
+        match &draft.task.args {
+            TaskArgs::Named(pairs) => {
+                for (name, node) in pairs {
+                    take(name, node)?;
+                }
+            }
+            TaskArgs::Free(text, pairs) => {
+                let free = module.free_form.unwrap_or("_raw_params");
+                take(&Node::text(free, &text.span), text)?;
+                for (name, node) in pairs {
+                    take(name, node)?;
+                }
+            }
+            TaskArgs::Template(node, pairs) => {
+                let value = context.value(node).map_err(stop_of)?;
+                if let Some(unknown) = Unknown::of(&value) {
+                    return Err(Stop::Unknown(unknown.clone()));
+                }
+                for (name, node) in pairs {
+                    take(name, node)?;
+                }
+                match value.kind() {
+                    ValueKind::Map => {
+                        for key in value.try_iter().into_iter().flatten() {
+                            let inner = value.get_item(&key).unwrap_or_default();
+                            given.push((resources::text_of(&key), inner, node.span.clone()));
+                        }
+                    }
+                    ValueKind::String => {
+                        let free = module.free_form.unwrap_or("_raw_params");
+                        given.push((free.to_owned(), value, node.span.clone()));
+                    }
+                    _ => {
+                        return Err(Stop::Invalid(
+                            Problem::new(
+                                "invalid-argument",
+                                format!(
+                                    "the arguments of `{}` must be a mapping, not {}",
+                                    module.name,
+                                    value_kind(&value)
+                                ),
+                            )
+                            .at(&node.span),
+                        ));
+                    }
+                }
+            }
+        }
+        self.module_defaults(st, draft, module, &mut given)?;
+        // Unknown parts make the step unknown: its verdict would rest on them.
+        for (name, value, _) in &given {
+            let open = resources::find_arg(module.args, name).is_none_or(|s| s.name == resources::ANY);
+            let data = matches!(module.name, "debug" | "set_fact") || open;
+            if let Some(unknown) = Unknown::within(value)
+                && (!data || Unknown::of(value).is_some() && module.name != "set_fact")
+            {
+                return Err(Stop::Unknown(unknown));
+            }
+        }
+        Ok(Args::check(module.name, module.args, given, &draft.task.span)?)
+    }
+
+    /// `module_defaults` around the task, the nearest winning, for arguments that are not written.
+    fn module_defaults(
+        &self,
+        _st: &HostState,
+        draft: &Draft,
+        module: &'static ResourceType,
+        given: &mut Vec<(String, Value, crate::source::Span)>,
+    ) -> Result<(), Stop> {
+        let mut defaults: Vec<(String, Value, crate::source::Span)> = vec![];
+        for node in draft.lineage.module_defaults(&draft.task) {
+            let value = draft.context.value(&node).map_err(stop_of)?;
+            for key in value.try_iter().into_iter().flatten() {
+                let name = resources::text_of(&key);
+                if name.starts_with("group/") {
+                    continue;
+                }
+                if resources::lookup(&name).is_none_or(|t| t.name != module.name) {
+                    continue;
+                }
+                let inner = value.get_item(&key).unwrap_or_default();
+                for arg in inner.try_iter().into_iter().flatten() {
+                    let name = resources::text_of(&arg);
+                    let value = inner.get_item(&arg).unwrap_or_default();
+                    defaults.retain(|(n, _, _)| *n != name);
+                    defaults.push((name, value, node.span.clone()));
+                }
+            }
+        }
+        for (name, value, span) in defaults {
+            let canonical = resources::find_arg(module.args, &name).map_or(name.as_str(), |s| s.name);
+            let written = given
+                .iter()
+                .any(|(n, _, _)| resources::find_arg(module.args, n).map_or(n.as_str(), |s| s.name) == canonical);
+            if !written {
+                given.push((name, value, span));
+            }
+        }
+        Ok(())
+    }
+
+    /// `environment` around the task, the innermost winning.
+    fn environment(&self, draft: &Draft) -> Result<Vec<(String, String)>, EvalError> {
+        let mut all = indexmap::IndexMap::new();
+        for node in draft.lineage.environments(&draft.task) {
+            let value = draft.context.value(&node)?;
+            let mut add = |map: &Value| {
+                for key in map.try_iter().into_iter().flatten() {
+                    let inner = map.get_item(&key).unwrap_or_default();
+                    if !is_omit(&inner) {
+                        all.insert(resources::text_of(&key), resources::text_of(&inner));
+                    }
+                }
+            };
+            match value.kind() {
+                ValueKind::Map => add(&value),
+                ValueKind::Seq => value.try_iter().into_iter().flatten().for_each(|map| add(&map)),
+                _ => {}
+            }
+        }
+        Ok(all.into_iter().collect())
+    }
+}
+
+/// A small download (a sums file) as bytes.
+fn fetch_bytes(download: &crate::node::Download) -> Result<Vec<u8>, Problem> {
+    let (path, _) = crate::node::fetch(download)?;
+    std::fs::read(&path).map_err(|e| Problem::new("download", format!("{}: {e}", crate::source::display_path(&path))))
+}
