@@ -1,4 +1,4 @@
-//! `add_host` and `group_by`: extend the inventory while a playbook runs. The engine acts on their results.
+//! `add_host`: extends the inventory while a playbook runs. The engine acts on the result.
 
 use std::sync::Arc;
 
@@ -31,29 +31,6 @@ Adds a host to the inventory of this run, with groups and variables. Runs once f
 None known.
 ";
 
-const GROUP_BY_DOC: &str = "\
-# group_by
-
-Puts each host into a group named by a fact or variable, for the plays that follow.
-
-## Return values
-
-- `add_group` (text), `parent_groups` (list)
-
-## Examples
-
-    - group_by:
-        key: os_{{ ansible_facts['distribution'] }}
-
-    - group_by:
-        key: arch_{{ ansible_facts['architecture'] }}
-        parents: [by_arch]
-
-## Differences from Ansible
-
-None known.
-";
-
 pub static TYPE: ResourceType = ResourceType {
     name: "add_host",
     qualified: &["ansible.builtin.add_host"],
@@ -67,19 +44,6 @@ pub static TYPE: ResourceType = ResourceType {
     ],
     free_form: None,
     build,
-};
-
-/// `group_by`.
-pub static GROUP_BY: ResourceType = ResourceType {
-    name: "group_by",
-    qualified: &["ansible.builtin.group_by"],
-    doc: GROUP_BY_DOC,
-    args: &[
-        ArgSpec::new("key", Kind::Str, "Name of the group").required(),
-        ArgSpec::new("parents", Kind::List, "Groups the new one is a child of").default("all"),
-    ],
-    free_form: None,
-    build: build_group_by,
 };
 
 fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
@@ -107,17 +71,5 @@ fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         ("host_vars".to_owned(), kit::map(vars)),
     ];
     let result = TaskResult::changed().with("add_host", kit::map(added));
-    Ok(Ready::boxed(Ok(Verdict::Unchanged(result))))
-}
-
-fn build_group_by(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    let group = |text: &str| text.replace(' ', "-");
-    // A text is one parent here, not a list.
-    let parents: Vec<String> = match args.raw("parents").and_then(Value::as_str) {
-        Some(one) => vec![group(one)],
-        None => args.list("parents")?.iter().map(|p| group(p)).collect(),
-    };
-    let result =
-        TaskResult::changed().with("add_group", group(&args.need("key")?)).with("parent_groups", Value::from(parents));
     Ok(Ready::boxed(Ok(Verdict::Unchanged(result))))
 }

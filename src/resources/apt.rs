@@ -3,6 +3,11 @@
 //! What is installed and what the repositories offer are queries; a plan names versions. Installing runs maintainer scripts, so
 //! the change is opaque beyond the packages themselves.
 
+mod packages;
+mod version;
+
+pub(super) use version::compare;
+
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -307,141 +312,6 @@ impl Apt {
         Ok(time as i64)
     }
 
-    /// All packages a pattern stands for.
-    fn expand(&self, world: &View, spec: &str) -> Result<Vec<Wanted>, Stop> {
-        let entry = wanted(spec);
-        let Some(at) = entry.name.find(['*', '?', '[']) else { return Ok(vec![entry]) };
-        let argv = ["apt-cache", "pkgnames", &entry.name[..at]].map(str::to_owned);
-        let names = world.read(argv)?.text();
-        let mut found: Vec<Wanted> = names
-            .lines()
-            .filter(|n| matches(&entry.name, n))
-            .map(|n| Wanted { name: n.to_owned(), ..entry.clone() })
-            .collect();
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(found)
-    }
-
-    /// What must be done about one package; `None`: nothing. `Err(Ok(verdict))` fails the task.
-    fn package(&self, world: &View, entry: &Wanted, lists_change: bool) -> Result<Result<Option<Step>, Verdict>, Stop> {
-        let name = &entry.name;
-        let now = world.package(name)?;
-        let step = |argument: String, before: Option<String>, after: Option<String>| {
-            Ok(Ok(Some(Step { name: name.clone(), argument, before, after })))
-        };
-        if self.state == State::Absent {
-            if now.installed.is_none() && !(self.purge && now.residual_config) {
-                return Ok(Ok(None));
-            }
-            return step(name.clone(), now.installed.or(Some("configuration files".to_owned())), None);
-        }
-        if now.installed.is_none() && self.only_upgrade {
-            return Ok(Ok(None));
-        }
-        let satisfied = match (&now.installed, &entry.version) {
-            (None, _) => false,
-            (Some(_), None) => self.state != State::Latest,
-            (Some(installed), Some(version)) if entry.at_least => compare(installed, version).is_ge(),
-            (Some(installed), Some(version)) => matches(version, installed),
-        };
-        if satisfied {
-            return Ok(Ok(None));
-        }
-        if let Some(version) = &entry.version {
-            if entry.at_least || version.contains(['*', '?', '[']) || !lists_change {
-                let madison = world.read(["apt-cache", "madison", name])?.text();
-                let mut versions = madison.lines().filter_map(|l| l.split('|').nth(1)).map(str::trim);
-                let fits = |v: &&str| {
-                    if entry.at_least { compare(v, version).is_ge() } else { matches(version, v) }
-                };
-                match versions.find(fits) {
-                    Some(found) => {
-                        return step(format!("{name}={found}"), now.installed, Some(found.to_owned()));
-                    }
-                    None if lists_change => {}
-                    None => {
-                        let sign = if entry.at_least { ">=" } else { "=" };
-                        return Ok(Err(kit::failed(format!(
-                            "no available installation candidate for {name}{sign}{version}"
-                        ))));
-                    }
-                }
-            }
-            return step(format!("{name}={version}"), now.installed, Some(version.clone()));
-        }
-        let argument = match &entry.release {
-            Some(release) => format!("{name}/{release}"),
-            None => name.clone(),
-        };
-        let candidate = match world.ask(Query::Candidate { name: name.clone() })? {
-            Answer::Package(state) => state.candidate,
-            other => unreachable!("a package was answered with {other:?}"),
-        };
-        if self.state == State::Latest && now.installed.is_some() && (candidate.is_none() || candidate == now.installed)
-        {
-            return Ok(Ok(None));
-        }
-        if candidate.is_none() && !lists_change {
-            // Perhaps others provide it.
-            let providers = self.providers(world, name)?;
-            if providers.is_empty() {
-                return Ok(Err(kit::failed(format!("No package matching '{name}' is available"))));
-            }
-            world.want(providers.iter().map(|p| Query::Package { name: p.clone() }));
-            for provider in &providers {
-                if world.package(provider)?.installed.is_some() {
-                    return Ok(Ok(None));
-                }
-            }
-        }
-        step(argument, now.installed, candidate)
-    }
-
-    /// Packages that provide a virtual one.
-    fn providers(&self, world: &View, name: &str) -> Result<Vec<String>, Stop> {
-        let text = world.read(["apt-cache", "showpkg", name])?.text();
-        let mut names: Vec<String> = text
-            .lines()
-            .skip_while(|l| !l.starts_with("Reverse Provides"))
-            .skip(1)
-            .filter_map(|l| l.split_whitespace().next().map(str::to_owned))
-            .collect();
-        names.dedup();
-        Ok(names)
-    }
-
-    fn deb(&self, world: &View, path: &str) -> Result<Result<Option<Step>, Verdict>, Stop> {
-        let argv = ["dpkg-deb", "-f", path, "Package", "Version", "Architecture"].map(str::to_owned).to_vec();
-        world.want([Query::Stat { path: path.to_owned(), follow: true }, Query::Read { argv: argv.clone() }]);
-        if world.stat(path, true)?.is_none() {
-            return Ok(Err(kit::failed(format!("Unable to install package: E:Could not open file {path}"))));
-        }
-        let output = world.read(argv)?;
-        let text = output.text();
-        let get = |key: &str| {
-            text.lines().find_map(|l| l.strip_prefix(key).and_then(|l| l.strip_prefix(": "))).map(str::to_owned)
-        };
-        let (Some(name), Some(version)) = (get("Package"), get("Version")) else {
-            // The file is only predicted, or no package.
-            return Err(if world.touched_below(path) {
-                Stop::Unknown(Unknown::after_step(path))
-            } else {
-                Stop::Failed(format!("Unable to install package: {}", output.error_text().trim()))
-            });
-        };
-        let now = world.package(&name)?;
-        if let Some(installed) = &now.installed {
-            let order = compare(installed, &version);
-            if order.is_eq() || order.is_gt() && !self.allow_downgrade {
-                if order.is_gt() {
-                    return Ok(Err(kit::failed("A later version is already installed")));
-                }
-                return Ok(Ok(None));
-            }
-        }
-        Ok(Ok(Some(Step { name, argument: path.to_owned(), before: now.installed, after: Some(version) })))
-    }
-
     /// What an apt-get run would do, by its own simulation.
     fn simulate(&self, world: &View, words: &[&str]) -> Result<Vec<String>, Stop> {
         let mut argv: Vec<String> =
@@ -646,26 +516,6 @@ impl Resource for Apt {
     }
 }
 
-impl Apt {
-    fn package_effects(&self, step: &Step) -> Vec<Effect> {
-        let installed = match self.state {
-            State::Absent => None,
-            _ => Some(step.after.clone().unwrap_or_else(|| "the newest".to_owned())),
-        };
-        let state = PackageState {
-            candidate: installed.clone(),
-            residual_config: self.state == State::Absent && !self.purge,
-            held: false,
-            installed,
-        };
-        let name = step.name.clone();
-        vec![
-            kit::effect(Query::Package { name: name.clone() }, Answer::Package(state.clone())),
-            kit::effect(Query::Candidate { name }, Answer::Package(state)),
-        ]
-    }
-}
-
 /// The result of a package tool's run: its output, and Ansible's message if it failed.
 pub(super) fn conclude(change: &Change, done: &[Done], tool: &str) -> Result<TaskResult, TaskResult> {
     let join =
@@ -703,51 +553,4 @@ fn shown(action: &Action) -> String {
         },
         _ => String::new(),
     }
-}
-
-/// Order of two Debian versions, as dpkg compares them.
-pub(super) fn compare(a: &str, b: &str) -> std::cmp::Ordering {
-    let split = |v: &str| -> (u64, String, String) {
-        let (epoch, rest) = v.split_once(':').map_or((0, v), |(e, r)| (e.parse().unwrap_or(0), r));
-        let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
-        (epoch, upstream.to_owned(), revision.to_owned())
-    };
-    let (ea, ua, ra) = split(a);
-    let (eb, ub, rb) = split(b);
-    ea.cmp(&eb).then_with(|| compare_part(&ua, &ub)).then_with(|| compare_part(&ra, &rb))
-}
-
-fn compare_part(a: &str, b: &str) -> std::cmp::Ordering {
-    // `~` sorts before everything, even the end; letters before other characters.
-    fn weight(c: Option<&u8>) -> i32 {
-        match c {
-            Some(b'~') => -1,
-            None => 0,
-            Some(c) if c.is_ascii_digit() => 0,
-            Some(c) if c.is_ascii_alphabetic() => i32::from(*c),
-            Some(c) => i32::from(*c) + 256,
-        }
-    }
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
-    while !a.is_empty() || !b.is_empty() {
-        while a.first().is_some_and(|c| !c.is_ascii_digit()) || b.first().is_some_and(|c| !c.is_ascii_digit()) {
-            let order = weight(a.first()).cmp(&weight(b.first()));
-            if order.is_ne() {
-                return order;
-            }
-            a = a.get(1..).unwrap_or_default();
-            b = b.get(1..).unwrap_or_default();
-        }
-        let digits = |s: &[u8]| s.iter().take_while(|c| c.is_ascii_digit()).count();
-        let (da, db) = (digits(a), digits(b));
-        let strip = |s: &[u8]| s.iter().position(|c| *c != b'0').map_or(vec![], |i| s[i..].to_vec());
-        let (na, nb) = (strip(&a[..da]), strip(&b[..db]));
-        let order = na.len().cmp(&nb.len()).then_with(|| na.cmp(&nb));
-        if order.is_ne() {
-            return order;
-        }
-        a = &a[da..];
-        b = &b[db..];
-    }
-    std::cmp::Ordering::Equal
 }

@@ -45,38 +45,6 @@ A plan tells `run` and calls the registered result unknown; with `--check` it is
 another user is not expanded in arguments.
 ";
 
-const SHELL_DOC: &str = "\
-# shell
-
-Runs a text with the node's shell: pipes, redirections, variables and globbing work.
-
-`/bin/sh` unless `executable` names another. `creates` and `removes` as for `command`.
-
-## Return values
-
-- `cmd` (text): the text that ran
-- `rc` (int), `stdout`, `stderr` (text), `stdout_lines`, `stderr_lines` (lists)
-- `start`, `end`, `delta` (text): when it ran and how long
-- `msg` (text): why it did not run or failed
-
-## Examples
-
-    - name: Version of the kernel
-      shell: uname -r | cut -d- -f1
-      register: kernel
-      changed_when: false
-
-    - name: Concatenate the certificates
-      shell:
-        cmd: cat *.crt > bundle.pem
-        chdir: /etc/ssl/local
-        creates: /etc/ssl/local/bundle.pem
-
-## Differences from Ansible
-
-A plan tells `run` and calls the registered result unknown; with `--check` it is Ansible's (rc 0, skipped).
-";
-
 const ARGS: &[ArgSpec] = &[
     ArgSpec::new("_raw_params", Kind::Raw, "The command line, written free-form"),
     ArgSpec::new("cmd", Kind::Str, "The command line"),
@@ -91,18 +59,6 @@ const ARGS: &[ArgSpec] = &[
     ArgSpec::new("expand_argument_vars", Kind::Bool, "Fill in `$VAR` and `~` in the arguments").default("true"),
 ];
 
-const SHELL_ARGS: &[ArgSpec] = &[
-    ArgSpec::new("_raw_params", Kind::Raw, "The shell text, written free-form"),
-    ArgSpec::new("cmd", Kind::Str, "The shell text"),
-    ArgSpec::new("chdir", Kind::Path, "Directory to run in"),
-    ArgSpec::new("creates", Kind::Path, "Do not run if this file or pattern exists"),
-    ArgSpec::new("removes", Kind::Path, "Run only if this file or pattern exists"),
-    ArgSpec::new("executable", Kind::Path, "Absolute path of the shell"),
-    ArgSpec::new("stdin", Kind::Str, "Text for the program's standard input"),
-    ArgSpec::new("stdin_add_newline", Kind::Bool, "End `stdin` with a newline").default("true"),
-    ArgSpec::new("strip_empty_ends", Kind::Bool, "Drop empty lines at the end of stdout and stderr").default("true"),
-];
-
 pub static TYPE: ResourceType = ResourceType {
     name: "command",
     qualified: &["ansible.builtin.command", "ansible.legacy.command"],
@@ -112,18 +68,8 @@ pub static TYPE: ResourceType = ResourceType {
     build: build_command,
 };
 
-/// `shell`.
-pub static SHELL: ResourceType = ResourceType {
-    name: "shell",
-    qualified: &["ansible.builtin.shell", "ansible.legacy.shell"],
-    doc: SHELL_DOC,
-    args: SHELL_ARGS,
-    free_form: Some("_raw_params"),
-    build: build_shell,
-};
-
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Words { words: Vec<String>, expand: bool },
     Shell { text: String, executable: Option<String> },
 }
@@ -160,13 +106,7 @@ fn build_command(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Sto
     run(&args, setting, Line::Words { words, expand: args.flag("expand_argument_vars")? })
 }
 
-fn build_shell(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    kit::exclusive(&args, "_raw_params", "cmd")?;
-    let text = line(&args)?.ok_or_else(|| nothing_to_run(&args))?;
-    run(&args, setting, Line::Shell { text, executable: args.str("executable")? })
-}
-
-fn line(args: &Args) -> Result<Option<String>, Problem> {
+pub(super) fn line(args: &Args) -> Result<Option<String>, Problem> {
     let text = match args.str("cmd")? {
         Some(text) => Some(text),
         None => args.str("_raw_params")?,
@@ -174,13 +114,13 @@ fn line(args: &Args) -> Result<Option<String>, Problem> {
     Ok(text.filter(|t| !t.trim().is_empty()))
 }
 
-fn nothing_to_run(args: &Args) -> Problem {
+pub(super) fn nothing_to_run(args: &Args) -> Problem {
     Problem::new("missing-argument", "no command given")
         .at(args.task_span())
         .help("one of the following is required: _raw_params, cmd, argv")
 }
 
-fn run(args: &Args, setting: &Setting, line: Line) -> Result<Arc<dyn Resource>, Stop> {
+pub(super) fn run(args: &Args, setting: &Setting, line: Line) -> Result<Arc<dyn Resource>, Stop> {
     let task = Task::of(setting);
     let chdir = args.str("chdir")?.map(|p| task.path(&p));
     // Relative patterns are looked for where the command would run.

@@ -5,7 +5,10 @@
 
 mod acl;
 mod add_host;
+mod alternatives;
+mod apk;
 mod apt;
+mod apt_key;
 mod apt_repository;
 mod archive;
 mod args;
@@ -19,74 +22,77 @@ mod command;
 pub mod common;
 mod copy;
 mod cron;
+mod deb822_repository;
+mod debconf;
 mod debug;
-mod dpkg;
-mod edits;
+mod dnf;
+mod dpkg_selections;
+
 mod fail;
 mod fetch;
 mod file;
 mod find;
-mod firewall;
+mod gather_facts;
 mod get_url;
 mod getent;
 mod git;
 mod group;
+mod group_by;
 mod hostname;
 mod include_vars;
 mod ini_file;
-mod kit;
-mod kubernetes;
-mod limits;
+mod iptables;
+mod k8s;
+mod k8s_drain;
+mod k8s_info;
+mod k8s_taint;
+mod kernel_blacklist;
+
+mod known_hosts;
 mod lineinfile;
+mod locale_gen;
 mod manual;
 mod modprobe;
 mod mount;
 mod package;
+mod package_facts;
+mod pacman;
+mod pam_limits;
 mod pause;
 mod ping;
+mod pip;
 mod raw;
+mod reboot;
 pub mod registry;
 mod replace;
+mod seboolean;
+mod selinux;
 mod service;
+mod service_facts;
 mod set_fact;
 mod set_stats;
 mod setup;
+mod shell;
 mod slurp;
 mod stat;
 mod synchronize;
 mod sysctl;
 mod systemd;
 mod tempfile;
+mod template;
+mod timezone;
+mod ufw;
 mod unarchive;
 mod uri;
 mod user;
 mod validate_argument_spec;
 mod wait_for;
+mod wait_for_connection;
 mod xattr;
-
-// One module per resource type, in alphabetical order; each has `pub static TYPE: ResourceType`, listed in `registry`.
-// a
-// b
-// c
-// d
-// e
-// f
-// g
-// h
-// i
-// k
-// l
-// m
-// p
-// r
-// s
-// t
-// u
-// w
-// y
-mod template;
+mod zypper;
 
 pub use args::{ANY, ArgSpec, Args, Kind, ModeSpec, find as find_arg, text_of, truth, unknown_argument};
+use common::{edits, kit};
 pub use kit::timed;
 pub use manual::{all_manuals, manual};
 pub use registry::lookup;

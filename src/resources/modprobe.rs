@@ -1,4 +1,4 @@
-//! `modprobe` and `kernel_blacklist`: kernel modules, now and at boot.
+//! `modprobe`: kernel modules, now and at boot.
 
 use std::sync::Arc;
 
@@ -22,22 +22,6 @@ pub static TYPE: ResourceType = ResourceType {
     ],
     free_form: None,
     build,
-};
-
-/// `kernel_blacklist`.
-pub static BLACKLIST: ResourceType = ResourceType {
-    name: "kernel_blacklist",
-    qualified: &["community.general.kernel_blacklist"],
-    doc: include_str!("doc/kernel_blacklist.md"),
-    args: &[
-        ArgSpec::new("name", Kind::Str, "Name of the module").required(),
-        ArgSpec::new("state", Kind::Str, "Whether it is on the list")
-            .default("present")
-            .choices(&["absent", "present"]),
-        ArgSpec::new("blacklist_file", Kind::Path, "The file").default("/etc/modprobe.d/blacklist-ansible.conf"),
-    ],
-    free_form: None,
-    build: build_blacklist,
 };
 
 struct Modprobe {
@@ -64,6 +48,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 }
 
 const MODULES: &str = "/proc/modules";
+
 const BUILT_IN: &str = "grep -q \"/$1\\.ko\" \"/lib/modules/$(uname -r)/modules.builtin\"";
 
 /// The kernel's spelling of a module's name.
@@ -220,45 +205,4 @@ fn failed(change: &super::Change, message: &str, output: &Output) -> TaskResult 
         .with("rc", output.rc)
         .with("stdout", output.text())
         .with("stderr", output.error_text())
-}
-
-struct Blacklist {
-    name: String,
-    present: bool,
-    file: String,
-    task: Task,
-}
-
-fn build_blacklist(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    let task = Task::of(setting);
-    Ok(Arc::new(Blacklist {
-        name: args.need("name")?,
-        present: args.need("state")? == "present",
-        file: task.path(&args.need("blacklist_file")?),
-        task,
-    }))
-}
-
-impl Resource for Blacklist {
-    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
-        let text = edits::read(world, &self.file)?;
-        let is_line = |line: &&str| {
-            let mut words = line.split_whitespace();
-            words.next() == Some("blacklist") && words.next() == Some(&self.name) && words.next().is_none()
-        };
-        let old = text.clone().unwrap_or_default();
-        let listed = old.lines().any(|l| is_line(&l));
-        let result = TaskResult::unchanged()
-            .with("name", self.name.as_str())
-            .with("state", if self.present { "present" } else { "absent" });
-        if listed == self.present {
-            return Ok(Verdict::Unchanged(result));
-        }
-        let mut lines: Vec<String> = old.lines().filter(|l| !is_line(l)).map(str::to_owned).collect();
-        if self.present {
-            lines.push(format!("blacklist {}", self.name));
-        }
-        let new = edits::joined(&lines);
-        Ok(edits::write(world, &self.task, &self.file, &Own::mode(0o644), Some(&new))?.verdict(result))
-    }
 }

@@ -1,4 +1,4 @@
-//! `pause` and `wait_for_connection`: wait.
+//! `pause`: wait.
 
 use std::sync::Arc;
 
@@ -32,28 +32,6 @@ Waits for a while, or (Ansible) for a key.
 A prompt without a time does not wait for input: runs are not interactive here.
 ";
 
-const CONNECTION_DOC: &str = "\
-# wait_for_connection
-
-Drops the connection and waits until the node can be reached again.
-
-## Return values
-
-- `elapsed` (int): seconds it took
-
-## Examples
-
-    - wait_for_connection:
-
-    - wait_for_connection:
-        delay: 30
-        timeout: 300
-
-## Differences from Ansible
-
-`connect_timeout` and `sleep` are accepted; the connection's own timeout rules each try.
-";
-
 pub static TYPE: ResourceType = ResourceType {
     name: "pause",
     qualified: &["ansible.builtin.pause"],
@@ -66,21 +44,6 @@ pub static TYPE: ResourceType = ResourceType {
     ],
     free_form: None,
     build,
-};
-
-/// `wait_for_connection`.
-pub static WAIT_FOR_CONNECTION: ResourceType = ResourceType {
-    name: "wait_for_connection",
-    qualified: &["ansible.builtin.wait_for_connection"],
-    doc: CONNECTION_DOC,
-    args: &[
-        ArgSpec::new("connect_timeout", Kind::Int, "Seconds for one try").default("5"),
-        ArgSpec::new("delay", Kind::Int, "Seconds to wait before the first try").default("0"),
-        ArgSpec::new("sleep", Kind::Int, "Seconds between tries").default("1"),
-        ArgSpec::new("timeout", Kind::Int, "Seconds to wait at most").default("600"),
-    ],
-    free_form: None,
-    build: build_connection,
 };
 
 struct Pause {
@@ -132,29 +95,5 @@ impl Resource for Pause {
                 Ok(change.result.clone().with("start", get("start")).with("stop", get("end")))
             }
         }
-    }
-}
-
-struct Reconnect {
-    delay: i64,
-}
-
-fn build_connection(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    for name in ["connect_timeout", "sleep", "timeout"] {
-        args.int(name)?;
-    }
-    Ok(Arc::new(Reconnect { delay: args.int("delay")?.unwrap_or(0).max(0) }))
-}
-
-impl Resource for Reconnect {
-    fn reconcile(&self, _world: &View) -> Result<Verdict, Stop> {
-        let mut actions = vec![Action::Reconnect];
-        if self.delay > 0 {
-            actions.insert(0, Action::Sleep { seconds: self.delay as f64 });
-        }
-        Ok(Verdict::Change(Change {
-            result: TaskResult::unchanged().with("elapsed", self.delay),
-            ..kit::change(ChangeKind::Run, actions, vec![])
-        }))
     }
 }

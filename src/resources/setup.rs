@@ -1,4 +1,4 @@
-//! `setup` and `gather_facts`: the node's facts as a task.
+//! `setup`: the node's facts as a task.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::kit;
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::world::{Stop, View};
 
-const DOC: &str = "\
+pub(super) const DOC: &str = "\
 # setup
 
 Asks the node for its facts: distribution, kernel, network, memory, mounts and more.
@@ -31,7 +31,7 @@ All facts come in one answer, so `gather_subset` only chooses which are returned
 from `fact_path` where the connection's facts were read, /etc/ansible/facts.d.
 ";
 
-const ARGS: &[ArgSpec] = &[
+pub(super) const ARGS: &[ArgSpec] = &[
     ArgSpec::new("gather_subset", Kind::List, "Kinds of facts to return; `!` takes one out").default("all"),
     ArgSpec::new("filter", Kind::List, "Shell patterns of names; only matching facts are returned"),
     ArgSpec::new("gather_timeout", Kind::Int, "Accepted, without effect").default("10"),
@@ -40,16 +40,6 @@ const ARGS: &[ArgSpec] = &[
 
 pub static TYPE: ResourceType =
     ResourceType { name: "setup", qualified: &["ansible.builtin.setup"], doc: DOC, args: ARGS, free_form: None, build };
-
-/// `gather_facts`.
-pub static GATHER_FACTS: ResourceType = ResourceType {
-    name: "gather_facts",
-    qualified: &["ansible.builtin.gather_facts"],
-    doc: DOC,
-    args: &[ARGS[0], ARGS[1], ARGS[2], ARGS[3], ArgSpec::new("parallel", Kind::Bool, "Accepted, without effect")],
-    free_form: None,
-    build,
-};
 
 /// Facts of the subsets that are not part of the minimum. What is in no list belongs to `min`.
 const SUBSETS: &[(&str, &[&str])] = &[
@@ -104,7 +94,7 @@ struct Setup {
     filter: Vec<String>,
 }
 
-fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+pub(super) fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     args.int("gather_timeout")?;
     Ok(Arc::new(Setup {
         subsets: args.list("gather_subset")?,

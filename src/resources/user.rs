@@ -1,5 +1,9 @@
 //! `user`: accounts of the node.
 
+mod create;
+mod keys;
+mod password;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,7 +12,7 @@ use minijinja::Value;
 use super::group::{ENTRY, UNASSIGNED, failed_tool, field, has_shadow_tools, number, shadow_tools, shown};
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
-use crate::node::{Action, Command, Done, ExecSpec, Owner};
+use crate::node::{Action, Done, Owner};
 use crate::problem::Problem;
 use crate::template::Unknown;
 use crate::world::{Account, Answer, Effect, FileKind, GroupEntry, Query, Stat, Stop, View};
@@ -295,158 +299,6 @@ impl User {
         Ok(world.group(group)?.map_or(UNASSIGNED, |g| g.gid))
     }
 
-    fn create(&self, world: &View) -> Result<(Account, Work), Stop> {
-        let shadow = shadow_tools(world)?;
-        let own_group = Query::Group { name: self.name.clone() };
-        world.want([own_group.clone()]);
-        let own_group_exists = world.group(&self.name)?.is_some();
-        let home = self.home.clone().unwrap_or_else(|| format!("/home/{}", self.name));
-        world.want([Query::Stat { path: home.clone(), follow: true }]);
-        let home_exists = world.stat(&home, true)?.is_some();
-        let mut work = Work::default();
-        let mut argv: Vec<String> = vec![if shadow { "useradd" } else { "adduser" }.to_owned()];
-        let mut option = |flag: &str, value: &str| argv.extend([flag.to_owned(), value.to_owned()]);
-        if let Some(uid) = self.uid {
-            option("-u", &uid.to_string());
-        }
-        if let Some(comment) = &self.comment {
-            option(if shadow { "-c" } else { "-g" }, comment);
-        }
-        if let Some(home) = &self.home {
-            option(if shadow { "-d" } else { "-h" }, home);
-        }
-        if let Some(shell) = &self.shell {
-            option("-s", shell);
-        }
-        if let Some(group) = &self.group {
-            option(if shadow { "-g" } else { "-G" }, group);
-        } else if own_group_exists && !shadow {
-            option("-G", &self.name);
-        }
-        let groups: Vec<&str> = self.groups.iter().flatten().map(String::as_str).collect();
-        if shadow {
-            if !groups.is_empty() {
-                option("-G", &groups.join(","));
-            }
-            if let Some(Some(days)) = self.expires {
-                option("-e", &date(days));
-            }
-            if let (Some(skeleton), true) = (&self.skeleton, self.create_home) {
-                option("-k", skeleton);
-            }
-        }
-        let flags: &[(bool, &str, &str)] = &[
-            (self.uid.is_some() && self.non_unique, "-o", ""),
-            (self.group.is_none() && own_group_exists, "-N", ""),
-            (self.create_home, "-m", ""),
-            (!self.create_home, "-M", "-H"),
-            (self.system, "-r", "-S"),
-            (true, "", "-D"),
-        ];
-        for (on, with_shadow, with_busybox) in flags {
-            let flag = if shadow { with_shadow } else { with_busybox };
-            if *on && !flag.is_empty() {
-                argv.push((*flag).to_owned());
-            }
-        }
-        if shadow {
-            argv.extend(self.extra.iter().cloned());
-        }
-        argv.push(self.name.clone());
-        if let Some(parent) = home.rsplit_once('/').map(|(p, _)| p).filter(|p| self.create_home && !p.is_empty()) {
-            // useradd makes no parents of a home directory.
-            work.actions.push(self.task.exec(["mkdir", "-p", "--", parent]));
-        }
-        work.actions.push(self.task.exec(argv));
-        if !shadow {
-            for group in &groups {
-                work.actions.push(self.task.exec(["addgroup", self.name.as_str(), group]));
-            }
-        }
-        let group = match &self.group {
-            Some(group) => group.clone(),
-            None if own_group_exists => String::new(),
-            None => self.name.clone(),
-        };
-        let gid = if group.is_empty() { UNASSIGNED } else { self.gid_of(world, &group)? };
-        let hash = self.password.clone().unwrap_or_else(|| "!".to_owned());
-        let hash = match self.password_lock {
-            Some(true) => format!("!{}", hash.trim_start_matches('!')),
-            Some(false) if self.password.is_some() => hash.trim_start_matches('!').to_owned(),
-            _ => hash,
-        };
-        let account = Account {
-            name: self.name.clone(),
-            uid: self.uid.unwrap_or(UNASSIGNED),
-            gid,
-            comment: self.comment.clone().unwrap_or_default(),
-            home: home.clone(),
-            shell: self.shell.clone().unwrap_or_default(),
-            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
-            group,
-            password: Some(hash.clone()),
-            expires: self.expires.flatten(),
-        };
-        if self.group.is_none() && !own_group_exists {
-            let entry = GroupEntry { name: self.name.clone(), gid: UNASSIGNED, members: vec![] };
-            work.effects.push(kit::effect(own_group, Answer::Group(Some(entry))));
-        }
-        if self.create_home && !home_exists {
-            self.predict_home(&account, &mut work);
-        }
-        for (name, value) in [
-            ("uid", shown(account.uid)),
-            ("group", if account.group.is_empty() { "the default".to_owned() } else { account.group.clone() }),
-            ("groups", account.groups.join(",")),
-            ("home", account.home.clone()),
-            ("shell", account.shell.clone()),
-            ("comment", account.comment.clone()),
-        ] {
-            if !value.is_empty() {
-                work.lines.push((name, String::new(), value));
-            }
-        }
-        if self.password.is_some() || self.password_lock == Some(true) {
-            work.actions.push(self.set_password(&hash));
-        }
-        Ok((account, work))
-    }
-
-    fn predict_home(&self, account: &Account, work: &mut Work) {
-        work.home_made = true;
-        let stat = Stat {
-            kind: FileKind::Directory,
-            mode: 0o755,
-            uid: account.uid,
-            gid: account.gid,
-            owner: self.name.clone(),
-            group: account.group.clone(),
-            size: 4096,
-            mtime: 0.0,
-            atime: 0.0,
-            ctime: 0.0,
-            inode: 0,
-            device: 0,
-            links: 2,
-            target: None,
-            real: Some(account.home.clone()),
-        };
-        for follow in [false, true] {
-            let query = Query::Stat { path: account.home.clone(), follow };
-            work.effects.push(kit::effect(query, Answer::Stat(Some(stat.clone()))));
-        }
-    }
-
-    fn set_password(&self, hash: &str) -> Action {
-        ExecSpec {
-            command: Command::Argv(vec!["chpasswd".to_owned(), "-e".to_owned()]),
-            stdin: Some(format!("{}:{hash}\n", self.name).into_bytes()),
-            ok_codes: vec![0],
-            ..ExecSpec::default()
-        }
-        .into_action()
-    }
-
     fn modify(&self, world: &View, before: &Account) -> Result<(Account, Work), Stop> {
         let mut after = before.clone();
         let mut work = Work::default();
@@ -539,120 +391,6 @@ impl User {
         }
         self.modify_password(before, &mut after, &mut work)?;
         Ok((after, work))
-    }
-
-    fn modify_password(&self, before: &Account, after: &mut Account, work: &mut Work) -> Result<(), Stop> {
-        let locked = |p: &str| p.starts_with('!');
-        let wanted = self.password.as_ref().filter(|_| self.update_password);
-        let Some(current) = &before.password else {
-            if wanted.is_some() || self.password_lock.is_some() {
-                return Err(Stop::Failed(format!(
-                    "the password of user `{}` cannot be read: the task needs `become`",
-                    self.name
-                )));
-            }
-            return Ok(());
-        };
-        let lock = self.password_lock.unwrap_or(locked(current) && wanted.is_none_or(|w| locked(w)));
-        let bare = |p: &str| p.trim_start_matches('!').to_owned();
-        let target = match wanted {
-            Some(hash) if self.password_lock.is_none() && bare(hash) == bare(current) => current.clone(),
-            Some(hash) if self.password_lock.is_none() => hash.clone(),
-            Some(hash) => format!("{}{}", if lock { "!" } else { "" }, bare(hash)),
-            None if self.password_lock.is_none() => current.clone(),
-            None => match (lock, locked(current)) {
-                (true, false) => format!("!{current}"),
-                // Without a hash, unlocking would let anyone in without a password.
-                (false, true) if !bare(current).is_empty() => bare(current),
-                _ => current.clone(),
-            },
-        };
-        if target != *current {
-            let show = |p: &str| if locked(p) { "(a hash, locked)" } else { "(a hash)" }.to_owned();
-            let old = if bare(current) == bare(&target) { show(current) } else { format!("{} old", show(current)) };
-            work.lines.push(("password", old, show(&target)));
-            work.actions.push(self.set_password(&target));
-            after.password = Some(target);
-        }
-        Ok(())
-    }
-
-    /// Password ageing: compared by `chage -l`.
-    fn age(&self, world: &View, existing: bool, work: &mut Work) -> Result<(), Stop> {
-        if self.ageing.is_empty() {
-            return Ok(());
-        }
-        let argv = ["env", "LC_ALL=C", "chage", "-l", &self.name];
-        let listing = if existing { world.read(argv)?.text() } else { String::new() };
-        let mut shown = listing.clone();
-        let mut options = vec![];
-        for (option, label, days) in &self.ageing {
-            let line = listing.lines().find(|l| l.starts_with(label));
-            let current = line.and_then(|l| l.rsplit(':').next()).map(|v| v.trim().to_owned()).unwrap_or_default();
-            if current != days.to_string() {
-                options.extend([(*option).to_owned(), days.to_string()]);
-                match line {
-                    Some(line) => shown = shown.replace(line, &format!("{label}: {days}")),
-                    None => shown.push_str(&format!("{label}: {days}\n")),
-                }
-                work.lines.push(("password ageing", current, format!("{days} ({label})")));
-            }
-        }
-        if !options.is_empty() {
-            let mut full = vec!["chage".to_owned()];
-            full.extend(options);
-            full.push(self.name.clone());
-            work.actions.push(self.task.exec(full));
-            let output = crate::world::Output { rc: 0, stdout: shown.into_bytes(), stderr: vec![] };
-            let query = Query::Read { argv: argv.map(str::to_owned).to_vec() };
-            work.effects.push(kit::effect(query, Answer::Output(output)));
-        }
-        Ok(())
-    }
-
-    fn key_file(&self, key: &Key, home: &str) -> String {
-        match &key.file {
-            Some(file) if file.starts_with('/') => file.clone(),
-            Some(file) => format!("{}/{file}", home.trim_end_matches('/')),
-            None => format!("{}/.ssh/id_{}", home.trim_end_matches('/'), key.kind),
-        }
-    }
-
-    /// The key pair: made if there is none, read if there is.
-    fn keys(&self, world: &View, account: &Account, work: &mut Work, result: TaskResult) -> Result<TaskResult, Stop> {
-        let Some(key) = &self.key else { return Ok(result) };
-        let file = self.key_file(key, &account.home);
-        let public = format!("{file}.pub");
-        let fingerprint = ["ssh-keygen".to_owned(), "-lf".to_owned(), file.clone()].to_vec();
-        let exists = match world.stat(&file, true) {
-            Err(Stop::Unknown(_)) => return Ok(result),
-            other => other?.is_some(),
-        };
-        if exists {
-            world.want([Query::Content { path: public.clone() }, Query::Read { argv: fingerprint.clone() }]);
-            let text = world.content(&public)?.map(|c| kit::text(&c)).unwrap_or_default();
-            let print = world.read(fingerprint)?.text();
-            return Ok(result
-                .with("ssh_key_file", file)
-                .with("ssh_public_key", text.trim())
-                .with("ssh_fingerprint", print.trim()));
-        }
-        let dir = file.rsplit_once('/').map_or("/", |(d, _)| d);
-        let bits = key.bits.filter(|b| *b > 0).map(|b| b.to_string()).unwrap_or_default();
-        let comment = key.comment.as_deref().unwrap_or_default();
-        work.actions.push(self.task.script(MAKE_KEY, [dir, &self.name, comment, &key.kind, &file, &bits]));
-        work.lines.push(("ssh key", String::new(), file.clone()));
-        let unknown = Unknown::after_step(format!("user {}", self.name));
-        for path in [&file, &public] {
-            for follow in [false, true] {
-                work.effects
-                    .push(Effect { query: Query::Stat { path: path.clone(), follow }, answer: Err(unknown.clone()) });
-            }
-        }
-        Ok(result
-            .with("ssh_key_file", file)
-            .with("ssh_public_key", unknown.clone().into_value())
-            .with("ssh_fingerprint", unknown.into_value()))
     }
 
     fn result(&self, account: &Account, created: bool) -> TaskResult {

@@ -6,10 +6,16 @@ pub mod archive;
 pub mod attributes;
 pub mod diff;
 pub mod edit;
+pub mod edits;
+pub mod feed;
+pub mod kit;
+pub mod kubectl;
 pub mod mode;
+pub mod packages;
 pub mod paths;
 pub mod place;
 pub mod text;
+pub mod tools;
 
 use crate::problem::Problem;
 use crate::resources::ArgSpec;

@@ -2,6 +2,9 @@
 //!
 //! The value of a symbolic mode depends on the mode a file has; every resource evaluates it here against the observed mode.
 
+use crate::problem::Problem;
+use crate::resources::{Args, ModeSpec};
+
 /// What a symbolic mode makes of `current`. `Err`: what is wrong with the text.
 pub fn evaluate(symbolic: &str, current: u32, is_dir: bool, umask: u32) -> Result<u32, String> {
     let mut mode = current & 0o7777;
@@ -72,6 +75,15 @@ fn bits_of(user: char, perm: char, mode: u32, is_dir: bool, limit: u32) -> u32 {
         't' if user == 'o' => 0o1000,
         'u' | 'g' | 'o' => ((mode >> shift_of(perm)) & 7) << shift,
         _ => 0,
+    }
+}
+
+/// The `mode` of a file that a resource writes itself; 0644 where none was asked for.
+pub fn octal(args: &Args) -> Result<u32, Problem> {
+    match args.mode("mode")? {
+        None => Ok(0o644),
+        Some(ModeSpec::Octal(mode)) => Ok(mode),
+        Some(ModeSpec::Symbolic(_)) => Err(Problem::unsupported("a symbolic mode here").at(args.span("mode"))),
     }
 }
 

@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
-use super::common::attributes::Attributes;
-use super::common::place::{self, Placing, Wanted};
-use super::common::{paths, text};
-use super::kit::Task;
-use super::{Change, ChangeKind, Diff, ModeSpec, TaskResult, Verdict};
 use crate::node::Action;
+use crate::resources::common::attributes::Attributes;
+use crate::resources::common::place::{self, Placing, Wanted};
+use crate::resources::common::{paths, text};
+use crate::resources::kit::Task;
+use crate::resources::{Change, ChangeKind, Diff, ModeSpec, TaskResult, Verdict};
 use crate::world::{Answer, Effect, FileKind, Query, Stop, View};
 
 /// What one edit comes to; empty if the file is as it should be.
 #[derive(Debug, Default)]
-pub(super) struct Edit {
+pub struct Edit {
     pub actions: Vec<Action>,
     pub effects: Vec<Effect>,
     pub diff: Vec<Diff>,
@@ -26,7 +26,7 @@ pub(super) struct Edit {
 
 /// Who owns a new file and its mode.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Own {
+pub struct Own {
     pub mode: u32,
     pub user: Option<String>,
     pub group: Option<String>,
@@ -39,7 +39,7 @@ impl Own {
 }
 
 /// What an edit will ask, to be wanted beside a resource's other first questions.
-pub(super) fn queries(path: &str) -> Vec<Query> {
+pub fn queries(path: &str) -> Vec<Query> {
     let path = paths::clean(path);
     vec![
         Query::Stat { path: path.clone(), follow: false },
@@ -50,18 +50,18 @@ pub(super) fn queries(path: &str) -> Vec<Query> {
 }
 
 /// The file's text; `None` if there is no file.
-pub(super) fn read(world: &View, path: &str) -> Result<Option<String>, Stop> {
+pub fn read(world: &View, path: &str) -> Result<Option<String>, Stop> {
     world.want(queries(path));
     Ok(world.content(&paths::clean(path))?.map(|bytes| text::decode(&bytes)))
 }
 
 /// Puts a new text into a file (following a link), or removes the file with `None`.
-pub(super) fn write(world: &View, task: &Task, path: &str, own: &Own, new: Option<&str>) -> Result<Edit, Stop> {
+pub fn write(world: &View, task: &Task, path: &str, own: &Own, new: Option<&str>) -> Result<Edit, Stop> {
     write_with(world, task, path, own, new, None)
 }
 
 /// As [`write`], copying the old file to `backup` first.
-pub(super) fn write_with(
+pub fn write_with(
     world: &View,
     task: &Task,
     path: &str,
@@ -117,9 +117,9 @@ pub(super) fn write_with(
     let mut edit = Edit { created: old.is_none(), ..Edit::default() };
     let dir = paths::dirname(&path);
     if old.is_none() && dir != "/" && world.stat(dir, true)?.is_none() {
-        let mut folders = super::file::Work::default();
+        let mut folders = crate::resources::file::Work::default();
         let plain = Attributes { user: task.user.clone(), mode: Some(ModeSpec::Octal(0o755)), ..Attributes::default() };
-        super::file::make_dirs(world, &plain.resolve(world)?, dir, &mut folders)?;
+        crate::resources::file::make_dirs(world, &plain.resolve(world)?, dir, &mut folders)?;
         (edit.actions, edit.effects) = folders.into_parts();
     }
     let placed = place::place(
@@ -190,6 +190,6 @@ impl Edit {
 }
 
 /// Lines as a text again.
-pub(super) fn joined<S: AsRef<str>>(lines: &[S]) -> String {
+pub fn joined<S: AsRef<str>>(lines: &[S]) -> String {
     lines.iter().map(|l| format!("{}\n", l.as_ref())).collect()
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
-use super::{Change, ChangeKind, Diff, Resource, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done, ExecSpec};
 use crate::problem::Problem;
+use crate::resources::{Change, ChangeKind, Diff, Resource, Setting, TaskResult, Verdict};
 use crate::world::{Answer, Effect, Output, Query, Stop, View};
 
 /// What a resource keeps of its [`Setting`].
 #[derive(Debug, Clone, Default)]
-pub(super) struct Task {
+pub struct Task {
     pub home: String,
     pub user: String,
     pub environment: Vec<(String, String)>,
@@ -62,12 +62,12 @@ impl Task {
             None => world.facts()?,
         };
         let value = facts.get_attr(name).unwrap_or_default();
-        Ok(if value.is_undefined() || value.is_none() { String::new() } else { super::text_of(&value) })
+        Ok(if value.is_undefined() || value.is_none() { String::new() } else { crate::resources::text_of(&value) })
     }
 }
 
 /// A verdict that was clear when the arguments were rendered: language resources that ask no node.
-pub(super) struct Ready(pub Result<Verdict, Stop>);
+pub struct Ready(pub Result<Verdict, Stop>);
 
 impl Ready {
     pub fn boxed(verdict: Result<Verdict, Stop>) -> Arc<dyn Resource> {
@@ -82,21 +82,21 @@ impl Resource for Ready {
 }
 
 /// A failure by the task's own rule.
-pub(super) fn failed(msg: impl Into<String>) -> Verdict {
+pub fn failed(msg: impl Into<String>) -> Verdict {
     Verdict::Failed(TaskResult::unchanged().with("msg", msg.into()))
 }
 
 /// A change with the usual fields; refine with struct update.
-pub(super) fn change(kind: ChangeKind, actions: Vec<Action>, effects: Vec<Effect>) -> Change {
+pub fn change(kind: ChangeKind, actions: Vec<Action>, effects: Vec<Effect>) -> Change {
     Change { kind, diff: vec![], actions, effects, opaque: false, result: TaskResult::changed() }
 }
 
-pub(super) fn effect(query: Query, answer: Answer) -> Effect {
+pub fn effect(query: Query, answer: Answer) -> Effect {
     Effect { query, answer: Ok(answer) }
 }
 
 /// A difference of two texts about one thing.
-pub(super) fn diff(what: &str, before: impl Into<String>, after: impl Into<String>) -> Diff {
+pub fn diff(what: &str, before: impl Into<String>, after: impl Into<String>) -> Diff {
     Diff {
         before_header: format!("{what} (before)"),
         after_header: format!("{what} (after)"),
@@ -106,14 +106,14 @@ pub(super) fn diff(what: &str, before: impl Into<String>, after: impl Into<Strin
 }
 
 /// The `key: value` lines of attributes that differ, as one difference.
-pub(super) fn diff_of_attributes(what: &str, changed: &[(&str, String, String)]) -> Diff {
+pub fn diff_of_attributes(what: &str, changed: &[(&str, String, String)]) -> Diff {
     let lines = |after: bool| -> String {
         changed.iter().map(|(key, old, new)| format!("{key}: {}\n", if after { new } else { old })).collect()
     };
     diff(what, lines(false), lines(true))
 }
 
-pub(super) fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -130,14 +130,14 @@ impl Output {
 }
 
 /// What an action said, however it ended.
-pub(super) fn output_of(done: &Done) -> &Output {
+pub fn output_of(done: &Done) -> &Output {
     match done {
         Done::Ok(output) | Done::Failed { output, .. } => output,
     }
 }
 
 /// The first action that failed: its message and output.
-pub(super) fn failure(done: &[Done]) -> Option<(&str, &Output)> {
+pub fn failure(done: &[Done]) -> Option<(&str, &Output)> {
     done.iter().find_map(|d| match d {
         Done::Failed { message, output } => Some((message.as_str(), output)),
         Done::Ok(_) => None,
@@ -145,7 +145,7 @@ pub(super) fn failure(done: &[Done]) -> Option<(&str, &Output)> {
 }
 
 /// `~` and `~/x` become the home directory; `~other` is left.
-pub(super) fn expand_home(text: &str, home: &str) -> String {
+pub fn expand_home(text: &str, home: &str) -> String {
     match text.strip_prefix('~') {
         Some("") => home.to_owned(),
         Some(rest) if rest.starts_with('/') => format!("{}{rest}", home.trim_end_matches('/')),
@@ -154,7 +154,7 @@ pub(super) fn expand_home(text: &str, home: &str) -> String {
 }
 
 /// `$NAME` and `${NAME}` by a table; names it does not know are left as written, as Python's expandvars does.
-pub(super) fn expand_variables(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> String {
+pub fn expand_variables(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -184,12 +184,12 @@ fn variable_name(tail: &str) -> (&str, usize) {
 }
 
 /// True if the text mentions a variable that `known` does not.
-pub(super) fn mentions_variable(text: &str) -> bool {
+pub fn mentions_variable(text: &str) -> bool {
     text.match_indices('$').any(|(at, _)| !variable_name(&text[at + 1..]).0.is_empty())
 }
 
 /// Words of a command line as Python's `shlex.split` finds them. `Err`: a quotation is not closed.
-pub(super) fn split_words(line: &str) -> Result<Vec<String>, &'static str> {
+pub fn split_words(line: &str) -> Result<Vec<String>, &'static str> {
     let mut words = vec![];
     let mut word: Option<String> = None;
     let mut chars = line.chars();
@@ -246,12 +246,12 @@ pub fn timed(result: TaskResult, took: Option<std::time::Duration>) -> TaskResul
 }
 
 /// Values under text keys as a mapping value, in order.
-pub(super) fn map(entries: impl IntoIterator<Item = (String, Value)>) -> Value {
+pub fn map(entries: impl IntoIterator<Item = (String, Value)>) -> Value {
     Value::from_pairs(entries)
 }
 
 /// Two arguments that exclude each other.
-pub(super) fn exclusive(args: &super::Args, a: &str, b: &str) -> Result<(), Problem> {
+pub fn exclusive(args: &crate::resources::Args, a: &str, b: &str) -> Result<(), Problem> {
     if args.given(a) && args.given(b) {
         return Err(Problem::new("invalid-argument", format!("`{a}` and `{b}` exclude each other"))
             .at(args.span(b))

@@ -1,0 +1,181 @@
+//! `alternatives`: which of several programs a name means.
+
+use std::sync::Arc;
+
+use super::edits::Edit;
+use super::kit::{self, Task};
+use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::node::Done;
+use crate::problem::Problem;
+use crate::world::{Answer, Output, Query, Stop, View};
+
+/// `alternatives`.
+pub static TYPE: ResourceType = ResourceType {
+    name: "alternatives",
+    qualified: &["community.general.alternatives"],
+    doc: include_str!("doc/alternatives.md"),
+    args: &[
+        ArgSpec::new("name", Kind::Str, "Name of the link group").required(),
+        ArgSpec::new("path", Kind::Path, "The alternative"),
+        ArgSpec::new("link", Kind::Path, "The link that names it"),
+        ArgSpec::new("priority", Kind::Int, "Its priority"),
+        ArgSpec::new("state", Kind::Str, "What to make of it")
+            .default("selected")
+            .choices(&["absent", "auto", "present", "selected"]),
+        ArgSpec::new("subcommands", Kind::List, "Not supported yet"),
+        ArgSpec::new("family", Kind::Str, "Accepted for Red Hat's tool"),
+    ],
+    free_form: None,
+    build,
+};
+
+struct Alternatives {
+    name: String,
+    path: Option<String>,
+    link: Option<String>,
+    priority: Option<i64>,
+    state: String,
+    task: Task,
+}
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    for name in ["subcommands", "family"] {
+        if args.given(name) {
+            return Err(Problem::unsupported(format!("`{name}` of `alternatives`")).at(args.span(name)).into());
+        }
+    }
+    let task = Task::of(setting);
+    let path = args.str("path")?.map(|p| task.path(&p));
+    let state = args.need("state")?;
+    if path.is_none() && state != "auto" {
+        return Err(Problem::new("missing-argument", format!("`alternatives` needs `path` with `state: {state}`"))
+            .at(args.task_span())
+            .into());
+    }
+    Ok(Arc::new(Alternatives {
+        name: args.need("name")?,
+        path,
+        link: args.str("link")?.map(|p| task.path(&p)),
+        priority: args.int("priority")?,
+        state,
+        task,
+    }))
+}
+
+/// What `update-alternatives --query` tells.
+#[derive(Debug, Default, Clone)]
+struct Group {
+    link: String,
+    auto: bool,
+    value: String,
+    choices: Vec<(String, i64)>,
+}
+
+impl Group {
+    fn parse(text: &str) -> Self {
+        let mut group = Self::default();
+        for line in text.lines() {
+            match line.split_once(": ") {
+                Some(("Link", link)) => link.clone_into(&mut group.link),
+                Some(("Status", status)) => group.auto = status == "auto",
+                Some(("Value", value)) => value.clone_into(&mut group.value),
+                Some(("Alternative", path)) => group.choices.push((path.to_owned(), 0)),
+                Some(("Priority", n)) => {
+                    if let Some(last) = group.choices.last_mut() {
+                        last.1 = n.trim().parse().unwrap_or(0);
+                    }
+                }
+                _ => {}
+            }
+        }
+        group
+    }
+
+    fn show(&self, name: &str) -> String {
+        let status = if self.auto { "auto" } else { "manual" };
+        let choices: String =
+            self.choices.iter().map(|(p, n)| format!("\nAlternative: {p}\nPriority: {n}\n")).collect();
+        format!("Name: {name}\nLink: {}\nStatus: {status}\nValue: {}\n{choices}", self.link, self.value)
+    }
+
+    fn best(&self) -> String {
+        self.choices.iter().max_by_key(|(_, n)| *n).map(|(p, _)| p.clone()).unwrap_or_default()
+    }
+}
+
+impl Resource for Alternatives {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let argv = ["update-alternatives", "--query", &self.name].map(str::to_owned).to_vec();
+        let said = world.read(argv.clone())?;
+        if said.rc == 127 {
+            return Err(Stop::Failed("the node has no update-alternatives".to_owned()));
+        }
+        let before = Group::parse(&said.text());
+        let mut after = before.clone();
+        let mut edit = Edit::default();
+        let path = self.path.clone().unwrap_or_default();
+        let known = before.choices.iter().find(|(p, _)| *p == path).map(|(_, n)| *n);
+        let tool = |words: &[&str]| {
+            let mut argv = vec!["update-alternatives"];
+            argv.extend(words);
+            self.task.exec(argv)
+        };
+        if matches!(self.state.as_str(), "present" | "selected" | "auto") && !path.is_empty() {
+            let priority = self.priority.or(known).unwrap_or(50);
+            if known != Some(priority) {
+                let link = self.link.clone().unwrap_or_else(|| before.link.clone());
+                if link.is_empty() {
+                    return Ok(kit::failed(
+                        "Needed to install the alternative, but unable to do so as we are missing the link",
+                    ));
+                }
+                edit.actions.push(tool(&["--install", &link, &self.name, &path, &priority.to_string()]));
+                after.link = link;
+                after.choices.retain(|(p, _)| *p != path);
+                after.choices.push((path.clone(), priority));
+                if before.choices.is_empty() {
+                    after.auto = true;
+                }
+                if after.auto {
+                    after.value = after.best();
+                }
+            }
+        }
+        match self.state.as_str() {
+            "selected" if after.value != path => {
+                edit.actions.push(tool(&["--set", &self.name, &path]));
+                after.value.clone_from(&path);
+                after.auto = false;
+            }
+            "auto" if !after.auto => {
+                edit.actions.push(tool(&["--auto", &self.name]));
+                after.auto = true;
+                after.value = after.best();
+            }
+            "absent" if known.is_some() => {
+                edit.actions.push(tool(&["--remove", &self.name, &path]));
+                after.choices.retain(|(p, _)| *p != path);
+                if after.value == path {
+                    after.auto = true;
+                    after.value = after.best();
+                }
+                edit.removed = true;
+            }
+            _ => {}
+        }
+        if !edit.is_empty() {
+            let (old, new) = (before.show(&self.name), after.show(&self.name));
+            edit.diff.push(kit::diff(&self.name, if said.rc == 0 { old } else { String::new() }, new.clone()));
+            let output = Output { rc: 0, stdout: new.into_bytes(), stderr: vec![] };
+            edit.effect(Query::Read { argv }, Answer::Output(output));
+        }
+        Ok(edit.verdict(TaskResult::unchanged()))
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        match kit::failure(done) {
+            None => Ok(change.result.clone()),
+            Some((message, output)) => Err(super::group::failed_tool(&self.name, message, output)),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `k8s_drain`: cordon, drain and uncordon a worker.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::common::kubectl::*;
+use super::edits::Edit;
+use super::kit::{self};
+use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use crate::node::Done;
+use crate::world::{Stop, View};
+
+/// `k8s_drain`.
+pub static TYPE: ResourceType = ResourceType {
+    name: "k8s_drain",
+    qualified: &["kubernetes.core.k8s_drain"],
+    doc: include_str!("doc/k8s_drain.md"),
+    args: &[
+        ArgSpec::new("name", Kind::Str, "The cluster's name of the worker").required(),
+        ArgSpec::new("state", Kind::Str, "What to make of it")
+            .default("drain")
+            .choices(&["cordon", "drain", "uncordon"]),
+        ArgSpec::new("pod_selectors", Kind::List, "Only pods with these labels"),
+        ArgSpec::new(
+            "delete_options",
+            Kind::Dict,
+            "`ignore_daemonsets`, `delete_emptydir_data`, `force`, `disable_eviction`, `terminate_grace_period`, `wait_timeout`",
+        ),
+        KUBECONFIG,
+        CONTEXT,
+    ],
+    free_form: None,
+    build,
+};
+
+struct Drain {
+    kubectl: Kubectl,
+    name: String,
+    state: String,
+    options: Vec<String>,
+    selectors: Vec<String>,
+}
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    let given = args.dict("delete_options")?;
+    let flag = |name: &str| given.get(name).is_some_and(|v| super::truth(&text_of(v)) == Some(true));
+    let mut options = vec![];
+    for (name, option) in [
+        ("ignore_daemonsets", "--ignore-daemonsets"),
+        ("delete_emptydir_data", "--delete-emptydir-data"),
+        ("force", "--force"),
+        ("disable_eviction", "--disable-eviction"),
+    ] {
+        if flag(name) {
+            options.push(option.to_owned());
+        }
+    }
+    for (name, option, unit) in [("terminate_grace_period", "--grace-period", ""), ("wait_timeout", "--timeout", "s")] {
+        if let Some(n) = given.get(name).filter(|v| !v.is_none()) {
+            options.push(format!("{option}={}{unit}", text_of(n)));
+        }
+    }
+    let selectors = args.list("pod_selectors")?;
+    if !selectors.is_empty() {
+        options.push(format!("--pod-selector={}", selectors.join(",")));
+    }
+    Ok(Arc::new(Drain {
+        kubectl: Kubectl::of(&args, setting)?,
+        name: args.need("name")?,
+        state: args.need("state")?,
+        options,
+        selectors,
+    }))
+}
+
+/// Pods a drain would evict: not those of the kubelet itself, of daemon sets, or finished.
+fn evictable(pods: &Json) -> Vec<String> {
+    let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+    let items = pods["items"].as_array().cloned().unwrap_or_default();
+    items
+        .iter()
+        .filter(|pod| {
+            let owner = pod["metadata"]["ownerReferences"][0]["kind"].as_str().unwrap_or_default();
+            let mirror = !pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null();
+            let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+            owner != "DaemonSet" && !mirror && !matches!(phase, "Succeeded" | "Failed")
+        })
+        .map(|pod| format!("{}/{}", text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"])))
+        .collect()
+}
+
+impl Resource for Drain {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let get = ["get", "node", self.name.as_str(), "-o", "json"];
+        let field = format!("--field-selector=spec.nodeName={}", self.name);
+        let label = format!("--selector={}", self.selectors.join(","));
+        let mut list = vec!["get", "pods", "--all-namespaces", field.as_str(), "-o", "json"];
+        if !self.selectors.is_empty() {
+            list.push(&label);
+        }
+        world.want([self.kubectl.query(&get)]);
+        if self.state == "drain" {
+            world.want([self.kubectl.query(&list)]);
+        }
+        let Some(mut node) = self.kubectl.get(world, &get)? else {
+            return Ok(kit::failed(format!("Node {} not found.", self.name)));
+        };
+        let closed = node["spec"]["unschedulable"].as_bool() == Some(true);
+        let mut edit = Edit::default();
+        let mut lines: Vec<(&str, String, String)> = vec![];
+        let show = |closed: bool| if closed { "cordoned" } else { "schedulable" }.to_owned();
+        let wanted = self.state != "uncordon";
+        let pods = match self.state.as_str() {
+            "drain" => evictable(&self.kubectl.get(world, &list)?.unwrap_or_default()),
+            _ => vec![],
+        };
+        if closed != wanted {
+            lines.push(("scheduling", show(closed), show(wanted)));
+            node["spec"]["unschedulable"] = Json::Bool(wanted);
+            edit.effect(self.kubectl.query(&get), answer(&node));
+        }
+        let message = match (self.state.as_str(), closed != wanted || !pods.is_empty()) {
+            ("uncordon", true) => format!("node {} marked schedulable.", self.name),
+            ("uncordon", false) => format!("node {} already marked schedulable.", self.name),
+            ("cordon", true) => format!("node {} marked unschedulable.", self.name),
+            (_, false) => format!("node {} already marked unschedulable.", self.name),
+            (_, true) => format!("node {} marked unschedulable. {} pod(s) evicted.", self.name, pods.len()),
+        };
+        if !pods.is_empty() {
+            lines.push(("pods", pods.join(" "), String::new()));
+            edit.effect(self.kubectl.query(&list), answer(&serde_json::json!({"items": []})));
+        }
+        if !lines.is_empty() {
+            let mut words = vec![self.state.as_str(), self.name.as_str()];
+            if self.state == "drain" {
+                words.extend(self.options.iter().map(String::as_str));
+            }
+            edit.actions.push(self.kubectl.task.exec(self.kubectl.argv(&words)));
+            edit.diff.push(kit::diff_of_attributes(&format!("node {}", self.name), &lines));
+        }
+        Ok(edit.verdict(TaskResult::unchanged().with("result", message)))
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        conclude(change, done)
+    }
+}

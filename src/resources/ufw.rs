@@ -1,0 +1,241 @@
+//! `ufw`: rules, policies and logging, compared by ufw's own dry run.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use super::common::tools::{concluded, query, said};
+use super::edits::Edit;
+use super::kit::{self, Task};
+use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use crate::node::Done;
+use crate::problem::Problem;
+use crate::world::{Stop, View};
+
+/// `ufw`.
+pub static TYPE: ResourceType = ResourceType {
+    name: "ufw",
+    qualified: &["community.general.ufw"],
+    doc: include_str!("doc/ufw.md"),
+    args: &[
+        ArgSpec::new("state", Kind::Str, "The firewall itself").choices(&["enabled", "disabled", "reloaded", "reset"]),
+        ArgSpec::new("default", Kind::Str, "Policy of a direction")
+            .aliases(&["policy"])
+            .choices(&["allow", "deny", "reject"]),
+        ArgSpec::new("direction", Kind::Str, "Which packets").choices(&["in", "incoming", "out", "outgoing", "routed"]),
+        ArgSpec::new("logging", Kind::Str, "How much is logged")
+            .choices(&["full", "high", "low", "medium", "off", "on"]),
+        ArgSpec::new("rule", Kind::Str, "What to do").choices(&["allow", "deny", "limit", "reject"]),
+        ArgSpec::new("route", Kind::Bool, "A rule for forwarded packets").default("false"),
+        ArgSpec::new("log", Kind::Bool, "Log what the rule matches").default("false"),
+        ArgSpec::new("interface", Kind::Str, "The interface").aliases(&["if"]),
+        ArgSpec::new("interface_in", Kind::Str, "Not supported yet").aliases(&["if_in"]),
+        ArgSpec::new("interface_out", Kind::Str, "Not supported yet").aliases(&["if_out"]),
+        ArgSpec::new("from_ip", Kind::Str, "Source address").aliases(&["from", "src"]).default("any"),
+        ArgSpec::new("from_port", Kind::Str, "Source port"),
+        ArgSpec::new("to_ip", Kind::Str, "Destination address").aliases(&["dest", "to"]).default("any"),
+        ArgSpec::new("to_port", Kind::Str, "Destination port").aliases(&["port"]),
+        ArgSpec::new("proto", Kind::Str, "The protocol")
+            .aliases(&["protocol"])
+            .choices(&["any", "tcp", "udp", "ipv6", "esp", "ah", "gre", "igmp", "vrrp"]),
+        ArgSpec::new("name", Kind::Str, "Name of an application profile").aliases(&["app"]),
+        ArgSpec::new("delete", Kind::Bool, "Take the rule away").default("false"),
+        ArgSpec::new("insert", Kind::Int, "Number to insert at"),
+        ArgSpec::new("insert_relative_to", Kind::Str, "Not supported yet").default("zero"),
+        ArgSpec::new("comment", Kind::Str, "A comment"),
+    ],
+    free_form: None,
+    build,
+};
+
+struct Ufw {
+    state: Option<String>,
+    policy: Option<(String, String)>,
+    logging: Option<String>,
+    rule: Option<Vec<String>>,
+    task: Task,
+}
+
+fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+    for name in ["interface_in", "interface_out"] {
+        if args.given(name) {
+            return Err(Problem::unsupported(format!("`{name}` of `ufw`")).at(args.span(name)).into());
+        }
+    }
+    if args.need("insert_relative_to")? != "zero" {
+        return Err(Problem::unsupported("`insert_relative_to` of `ufw`").at(args.span("insert_relative_to")).into());
+    }
+    let direction = args.str("direction")?;
+    let policy = args.str("default")?.map(|policy| {
+        let direction = match direction.as_deref() {
+            Some("out" | "outgoing") => "outgoing",
+            Some("routed") => "routed",
+            _ => "incoming",
+        };
+        (policy, direction.to_owned())
+    });
+    let rule = match args.str("rule")? {
+        None => None,
+        Some(action) => {
+            let mut words: Vec<String> = vec![];
+            let mut push = |list: &[&str]| words.extend(list.iter().map(|w| (*w).to_owned()));
+            if args.flag("route")? {
+                push(&["route"]);
+            }
+            if args.flag("delete")? {
+                push(&["delete"]);
+            }
+            if let Some(number) = args.int("insert")? {
+                push(&["insert", &number.to_string()]);
+            }
+            push(&[&action]);
+            if let Some(direction) = &direction {
+                push(&[match direction.as_str() {
+                    "out" | "outgoing" => "out",
+                    _ => "in",
+                }]);
+            }
+            if let Some(interface) = args.str("interface")? {
+                push(&["on", &interface]);
+            }
+            if args.flag("log")? {
+                push(&["log"]);
+            }
+            push(&["from", &args.need("from_ip")?]);
+            if let Some(port) = args.str("from_port")? {
+                push(&["port", &port]);
+            }
+            push(&["to", &args.need("to_ip")?]);
+            if let Some(port) = args.str("to_port")? {
+                push(&["port", &port]);
+            }
+            if let Some(proto) = args.str("proto")? {
+                push(&["proto", &proto]);
+            }
+            if let Some(app) = args.str("name")? {
+                push(&["app", &app]);
+            }
+            if let Some(comment) = args.str("comment")? {
+                push(&["comment", &comment]);
+            }
+            Some(words)
+        }
+    };
+    let state = args.str("state")?;
+    let logging = args.str("logging")?;
+    if state.is_none() && policy.is_none() && logging.is_none() && rule.is_none() {
+        return Err(Problem::new("missing-argument", "`ufw` is asked for nothing")
+            .at(args.task_span())
+            .help("one of the following is required: state, default, rule, logging")
+            .into());
+    }
+    Ok(Arc::new(Ufw { state, policy, logging, rule, task: Task::of(setting) }))
+}
+
+const STATUS: [&str; 3] = ["ufw", "status", "verbose"];
+
+impl Resource for Ufw {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let status = STATUS.map(str::to_owned).to_vec();
+        let dry: Option<Vec<String>> = self
+            .rule
+            .as_ref()
+            .map(|rule| ["ufw", "--dry-run"].into_iter().map(str::to_owned).chain(rule.iter().cloned()).collect());
+        world.want([query(&status)]);
+        world.want(dry.iter().map(|d| query(d)));
+        let output = world.read(status.clone())?;
+        if output.rc == 127 {
+            return Err(Stop::Failed("Failed to find required executable \"ufw\" on the node".to_owned()));
+        }
+        let text = output.text();
+        let field = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+        let mut after = text.clone();
+        let mut edit = Edit::default();
+        let mut commands: Vec<Value> = vec![];
+        let mut run = |edit: &mut Edit, words: &[&str]| {
+            let mut argv = vec!["ufw", "-f"];
+            argv.extend(words);
+            commands.push(Value::from(argv.join(" ")));
+            edit.actions.push(self.task.exec(argv));
+        };
+        let active = field("Status:") == "active";
+        if let Some(level) = &self.logging {
+            let now = field("Logging:");
+            let same = match level.as_str() {
+                "off" => now == "off",
+                "on" => now.starts_with("on"),
+                level => now == format!("on ({level})"),
+            };
+            // An inactive firewall does not show it.
+            if !same && (active || !now.is_empty()) {
+                run(&mut edit, &["logging", level]);
+                let shown = match level.as_str() {
+                    "off" => "off".to_owned(),
+                    "on" => "on (low)".to_owned(),
+                    level => format!("on ({level})"),
+                };
+                after = after.replace(&format!("Logging: {now}"), &format!("Logging: {shown}"));
+            } else if !active {
+                run(&mut edit, &["logging", level]);
+            }
+        }
+        if let Some((policy, direction)) = &self.policy {
+            let now = field("Default:");
+            if !now.split(", ").any(|p| *p == format!("{policy} ({direction})")) {
+                run(&mut edit, &["default", policy, direction]);
+                let new = now
+                    .split(", ")
+                    .map(|p| {
+                        if p.ends_with(&format!("({direction})")) {
+                            format!("{policy} ({direction})")
+                        } else {
+                            p.to_owned()
+                        }
+                    })
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                after = after.replace(&format!("Default: {now}"), &format!("Default: {new}"));
+            }
+        }
+        if let (Some(rule), Some(dry)) = (&self.rule, &dry) {
+            let output = world.read(dry.clone())?;
+            if output.rc != 0
+                && !output.text().contains("non-existent")
+                && !output.error_text().contains("non-existent")
+            {
+                return Ok(kit::failed(output.error_text().trim().to_owned()));
+            }
+            let said_all = format!("{}{}", output.text(), output.error_text());
+            let same = said_all.contains("Skipping") || said_all.contains("non-existent");
+            if !same {
+                run(&mut edit, &rule.iter().map(String::as_str).collect::<Vec<_>>());
+                edit.effect(query(dry), said(0, "Skipping adding existing rule\n".to_owned()));
+                edit.diff.push(kit::diff("ufw", "", format!("{}\n", rule.join(" "))));
+            }
+        }
+        match self.state.as_deref() {
+            Some("enabled") if !active => {
+                run(&mut edit, &["enable"]);
+                after = after.replace("Status: inactive", "Status: active");
+            }
+            Some("disabled") if active => {
+                run(&mut edit, &["disable"]);
+                after = "Status: inactive\n".to_owned();
+            }
+            Some(verb @ ("reloaded" | "reset")) => {
+                run(&mut edit, &[if verb == "reset" { "reset" } else { "reload" }]);
+            }
+            _ => {}
+        }
+        if after != text {
+            edit.diff.push(kit::diff("ufw", text, after.clone()));
+            edit.effect(query(&status), said(0, after));
+        }
+        let result = TaskResult::unchanged().with("commands", Value::from(commands)).with("msg", "");
+        Ok(edit.verdict(result))
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        concluded(change, done, "ufw")
+    }
+}
