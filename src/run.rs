@@ -60,24 +60,28 @@ impl Project {
     pub fn load(request: &Request) -> Result<Self, Problems> {
         let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
         let redactor = Redactor::default();
+        Self::load_with(request, &settings, &redactor).map_err(|problems| redactor.clean_problems(problems))
+    }
+
+    fn load_with(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<Self, Problems> {
         let style = Style::new(request.output.color, std::io::stdout().is_terminal());
-        let live = live(request, &redactor)?;
-        let secrets = Arc::new(vault_of(&request.hosts.vault, &settings)?);
-        let engine = engine(&settings, &secrets, &redactor);
-        let decrypt = decrypt(&secrets, &redactor);
-        let inventory = load_inventory(request, &settings, &engine, &decrypt, &live)?;
-        let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars)?;
-        let (paths, playbook_dir) = find_playbooks(request, &settings)?;
-        let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars, decrypt));
+        let live = live(request, redactor)?;
+        let secrets = Arc::new(vault_of(&request.hosts.vault, settings, redactor)?);
+        let engine = engine(settings, &secrets);
+        let decrypt = Decrypt::with(&secrets);
+        let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
+        let inventory = load_inventory(request, settings, &engine, &decrypt, &extra_vars, &live)?;
+        let (paths, playbook_dir) = find_playbooks(request, settings)?;
+        let loader = Loader::new(loader_settings(settings, &playbook_dir, &engine, &extra_vars, decrypt));
         let playbook = match &request.inline {
             Some(playbook) => playbook.clone(),
             None => load_playbooks(&loader, &paths, &live)?,
         };
-        let options = run_options(request, &settings, &redactor)?;
+        let options = run_options(request, settings, redactor)?;
         let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone(), secrets);
         let prompted = crate::prompt::ask_vars(&playbook)?;
         let schedule = plan::schedule(&run, &playbook, &prompted)?;
-        Ok(Self { run, playbook, schedule, style, redactor, fleet: Fleet::default(), live })
+        Ok(Self { run, playbook, schedule, style, redactor: redactor.clone(), fleet: Fleet::default(), live })
     }
 
     /// Observe and plan: what would change. The states hold what was observed.
@@ -145,10 +149,10 @@ fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
 /// The vault passwords named by options and settings.
 pub fn vault_secrets(options: &VaultOptions) -> Result<VaultSecrets, Problems> {
     let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
-    Ok(vault_of(options, &settings)?)
+    Ok(vault_of(options, &settings, &Redactor::default())?)
 }
 
-fn vault_of(options: &VaultOptions, settings: &Settings) -> Result<VaultSecrets, Problem> {
+fn vault_of(options: &VaultOptions, settings: &Settings, redactor: &Redactor) -> Result<VaultSecrets, Problem> {
     let prompt: crate::vars::vault::Prompt =
         Arc::new(|id| crate::prompt::secret(&format!("Vault password ({id}): ")).map_err(|p| p.message));
     let mut all = vec![];
@@ -160,17 +164,18 @@ fn vault_of(options: &VaultOptions, settings: &Settings) -> Result<VaultSecrets,
         let password = crate::prompt::secret("Vault password: ")?;
         all.push(("default".to_owned(), Source::Given(password.into_bytes())));
     }
-    Ok(VaultSecrets::new(all).matching_ids(settings.flag("vault_id_match", false)))
+    let redactor = redactor.clone();
+    Ok(VaultSecrets::new(all)
+        .matching_ids(settings.flag("vault_id_match", false))
+        .heard_by(Arc::new(move |plain| hide(plain, &redactor))))
 }
 
-fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>, redactor: &Redactor) -> Arc<Engine> {
+fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>) -> Arc<Engine> {
     let has_secrets = !secrets.is_empty();
-    let (secrets, redactor) = (secrets.clone(), redactor.clone());
+    let secrets = secrets.clone();
     let decrypt: crate::template::Decrypt = Arc::new(move |text| {
         let plain = secrets.decrypt(text).map_err(|e| e.into_problem().message)?;
-        let plain = String::from_utf8_lossy(&plain).into_owned();
-        redactor.add(&plain);
-        Ok(plain)
+        Ok(String::from_utf8_lossy(&plain).into_owned())
     });
     Engine::new(EngineOptions {
         allow_broken_conditionals: settings.allow_broken_conditionals(),
@@ -179,16 +184,15 @@ fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>, redactor: &Redactor)
     })
 }
 
-/// Opens vaulted files; what they hold stays out of all output, value by value.
-fn decrypt(secrets: &Arc<VaultSecrets>, redactor: &Redactor) -> Decrypt {
-    let redactor = redactor.clone();
-    Decrypt::with(secrets, move |text| {
-        if let Ok(loaded) = crate::yaml::parse_text("<vault>", text) {
-            for document in &loaded.documents {
-                add_texts(document, &redactor);
-            }
+/// What was vaulted stays out of all output: a file of variables value by value, anything else as it is.
+fn hide(plain: &[u8], redactor: &Redactor) {
+    let text = String::from_utf8_lossy(plain);
+    match crate::yaml::parse_text("<vault>", &text) {
+        Ok(loaded) if loaded.documents.iter().any(|d| d.as_map().is_some() || d.as_seq().is_some()) => {
+            loaded.documents.iter().for_each(|document| add_texts(document, redactor));
         }
-    })
+        _ => redactor.add(&text),
+    }
 }
 
 fn add_texts(node: &crate::yaml::Node, redactor: &Redactor) {
@@ -206,12 +210,12 @@ pub fn check(request: &Request) -> Result<Checked, Problems> {
     let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
     let redactor = Redactor::default();
     let live = live(request, &redactor)?;
-    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings)?);
-    let engine = engine(&settings, &secrets, &redactor);
-    let decrypt = decrypt(&secrets, &redactor);
-    let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars)?;
+    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings, &redactor)?);
+    let engine = engine(&settings, &secrets);
+    let decrypt = Decrypt::with(&secrets);
+    let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
     let (paths, playbook_dir) = find_playbooks(request, &settings)?;
-    let inventory = load_inventory(request, &settings, &engine, &decrypt, &live)?;
+    let inventory = load_inventory(request, &settings, &engine, &decrypt, &extra_vars, &live)?;
     let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars, decrypt));
     live.finish();
     Ok(playbook::check::check(&playbook::check::Check {
@@ -224,16 +228,35 @@ pub fn check(request: &Request) -> Result<Checked, Problems> {
     }))
 }
 
+/// An inventory to show.
+pub struct Listed {
+    pub inventory: Inventory,
+    pub extra_vars: Arc<Scope>,
+    /// The hosts that `--limit` keeps.
+    pub limit: Option<std::collections::HashSet<String>>,
+    /// `playbook_dir` of the settings.
+    pub playbook_dir: Option<PathBuf>,
+    /// What must not be shown of it.
+    pub redactor: Redactor,
+}
+
 /// The inventory alone.
-pub fn inventory(request: &Request) -> Result<Inventory, Problems> {
+pub fn inventory(request: &Request) -> Result<Listed, Problems> {
     let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
     let redactor = Redactor::default();
     let live = live(request, &redactor)?;
-    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings)?);
-    let engine = engine(&settings, &secrets, &redactor);
-    let found = load_inventory(request, &settings, &engine, &decrypt(&secrets, &redactor), &live);
+    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings, &redactor)?);
+    let engine = engine(&settings, &secrets);
+    let decrypt = Decrypt::with(&secrets);
+    let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
+    let found = load_inventory(request, &settings, &engine, &decrypt, &extra_vars, &live);
     live.finish();
-    found
+    let inventory = found.map_err(|problems| redactor.clean_problems(problems))?;
+    let limit = match &request.hosts.limit {
+        Some(limit) => Some(inventory.limited(&inventory.select("all")?, limit)?.hosts.into_iter().collect()),
+        None => None,
+    };
+    Ok(Listed { inventory, extra_vars, limit, playbook_dir: settings.path("playbook_dir"), redactor })
 }
 
 fn load_inventory(
@@ -241,12 +264,18 @@ fn load_inventory(
     settings: &Settings,
     engine: &Arc<Engine>,
     decrypt: &Decrypt,
+    extra_vars: &Arc<Scope>,
     live: &Arc<Live>,
 ) -> Result<Inventory, Problems> {
     let sources =
         if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
-    let (inventory, warnings) =
-        Inventory::load(&sources, &LoadOptions { decrypt: Some(decrypt.clone()), engine: Some(engine.clone()) })?;
+    let options = LoadOptions {
+        decrypt: Some(decrypt.clone()),
+        engine: Some(engine.clone()),
+        extra_vars: Some(extra_vars.clone()),
+        ..settings.inventory_options()
+    };
+    let (inventory, warnings) = Inventory::load(&sources, &options)?;
     warn(live, &warnings);
     Ok(inventory)
 }
@@ -367,7 +396,7 @@ fn read_yaml(path: &Path, decrypt: &Decrypt) -> Result<crate::yaml::Loaded, Prob
         return crate::yaml::parse(&file);
     }
     let plain = (decrypt.0)(&file)?;
-    crate::yaml::parse(&crate::source::SourceFile::new(path, plain))
+    crate::yaml::parse(&crate::source::SourceFile::decrypted(path, plain))
 }
 
 fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<RunOptions, Problem> {

@@ -12,11 +12,18 @@ use std::sync::Arc;
 pub struct SourceFile {
     pub path: PathBuf,
     pub text: String,
+    /// Its text was encrypted: it is never shown, nor any value written in it.
+    pub secret: bool,
 }
 
 impl SourceFile {
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { path: path.into(), text: text.into() })
+        Arc::new(Self { path: path.into(), text: text.into(), secret: false })
+    }
+
+    /// What a vaulted file holds.
+    pub fn decrypted(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { path: path.into(), text: text.into(), secret: true })
     }
 
     /// 1-based line and 1-based column (in characters) of a byte offset; an offset past the end is the end.

@@ -1,5 +1,7 @@
 //! `kdeploy inventory`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::{Exit, terminal};
@@ -34,7 +36,7 @@ struct ListArgs {
     #[arg(long)]
     export: bool,
     #[command(flatten)]
-    hosts: HostOptions,
+    hosts: Hosts,
 }
 
 #[derive(Debug, Args)]
@@ -46,36 +48,59 @@ struct GraphArgs {
     #[arg(long)]
     vars: bool,
     #[command(flatten)]
-    hosts: HostOptions,
+    hosts: Hosts,
 }
 
 #[derive(Debug, Args)]
 struct HostArgs {
     name: String,
     #[command(flatten)]
+    hosts: Hosts,
+}
+
+#[derive(Debug, Args)]
+struct Hosts {
+    /// group_vars and host_vars beside this folder count too
+    #[arg(long, value_name = "DIR")]
+    playbook_dir: Option<PathBuf>,
+    #[command(flatten)]
     hosts: HostOptions,
 }
 
 impl InventoryArgs {
     pub fn run(self) -> Result<Exit, Problems> {
+        let hosts = match &self.what {
+            What::List(args) => &args.hosts,
+            What::Graph(args) => &args.hosts,
+            What::Host(args) => &args.hosts,
+        };
         let (select, output) = (SelectOptions::default(), OutputOptions::default());
-        let load = |hosts: &HostOptions| inventory(&Request::new("inventory", &[], hosts, &select, &output, false));
+        let listed = inventory(&Request::new("inventory", &[], &hosts.hosts, &select, &output, false))?;
+        let playbook_dir = hosts.playbook_dir.clone().or_else(|| listed.playbook_dir.clone());
+        let playbook_dir = playbook_dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir));
+        let options = ShowOptions {
+            export: false,
+            playbook_dir: playbook_dir.as_deref(),
+            limit: listed.limit.as_ref(),
+            extra_vars: Some(&listed.extra_vars),
+        };
+        let found = &listed.inventory;
         let text = match &self.what {
             What::List(args) => {
-                let found = load(&args.hosts)?;
-                let options = ShowOptions { export: args.export, ..ShowOptions::default() };
+                let options = ShowOptions { export: args.export, ..options };
                 if args.yaml {
                     found.list_yaml(&options)?
                 } else {
                     format!("{}\n", pretty(&found.list_json(&options)?))
                 }
             }
-            What::Graph(args) => load(&args.hosts)?.graph(&args.group, args.vars, &ShowOptions::default())?,
-            What::Host(args) => {
-                format!("{}\n", pretty(&load(&args.hosts)?.host_json(&args.name, &ShowOptions::default())?))
-            }
+            What::Graph(args) => found.graph(&args.group, args.vars, &options)?,
+            What::Host(args) => format!("{}\n", pretty(&found.host_json(&args.name, &options)?)),
         };
-        terminal::print(&text);
+        terminal::print(&listed.redactor.clean(&text));
+        for warning in found.take_warnings() {
+            terminal::say(&format!("warning: {}", crate::report::plain_problem(&warning)));
+        }
         Ok(Exit::Done)
     }
 }

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::cfg;
 use super::keys::{KEYS, Key, MEANINGLESS};
 use super::sources::{Origin, Start, Value, Written, typed};
+use crate::inventory::{LoadOptions, Unparsed};
 use crate::problem::{Problem, Problems};
 use crate::source::{SourceFile, Span};
 use crate::yaml::read_source;
@@ -262,6 +263,28 @@ impl Settings {
     /// The ansible.cfg that was read (`ansible_config_file`).
     pub fn ansible_cfg(&self) -> Option<PathBuf> {
         self.ansible_cfg.clone()
+    }
+
+    /// How inventory sources are read.
+    pub fn inventory_options(&self) -> LoadOptions {
+        let unparsed = match (
+            self.flag("inventory_any_unparsed_is_failed", true),
+            self.flag("inventory_unparsed_is_failed", false),
+            self.flag("inventory_unparsed_warning", true),
+        ) {
+            (true, _, _) => Unparsed::Fail,
+            (false, true, _) => Unparsed::FailIfAll,
+            (false, false, true) => Unparsed::Warn,
+            (false, false, false) => Unparsed::Ignore,
+        };
+        let owned = |name: &str| self.list(name).map(<[String]>::to_vec);
+        LoadOptions {
+            unparsed,
+            enabled: owned("inventory_enabled"),
+            ignored_extensions: owned("inventory_ignore_extensions"),
+            ignored_patterns: owned("inventory_ignore_patterns").unwrap_or_default(),
+            ..LoadOptions::default()
+        }
     }
 
     fn owned(&self, name: &str) -> Option<String> {

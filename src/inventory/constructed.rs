@@ -25,7 +25,12 @@ const KEYS: [&str; 8] = [
 const KEYED: [&str; 6] = ["key", "prefix", "separator", "parent_group", "default_value", "trailing_separator"];
 
 /// Applies a constructed file to the hosts read so far; every problem in it is found.
-pub(super) fn apply(inventory: &mut Inventory, config: &Mapping, engine: &Arc<Engine>) -> Result<(), Vec<Problem>> {
+pub(super) fn apply(
+    inventory: &mut Inventory,
+    config: &Mapping,
+    engine: &Arc<Engine>,
+    extra_vars: Option<&Arc<Scope>>,
+) -> Result<(), Vec<Problem>> {
     let mut problems = vec![];
     for (key, _) in config.iter() {
         let name = key.scalar_text().unwrap_or_default();
@@ -41,6 +46,7 @@ pub(super) fn apply(inventory: &mut Inventory, config: &Mapping, engine: &Arc<En
         strict: flag(config, "strict", false),
         vars_plugins: flag(config, "use_vars_plugins", false),
         leading_separator: flag(config, "leading_separator", true),
+        extra_vars: extra_vars.filter(|_| flag(config, "use_extra_vars", false)).cloned(),
     };
     let names: Vec<String> = inventory.hosts.keys().cloned().collect();
     for host in names {
@@ -58,6 +64,7 @@ struct Options {
     strict: bool,
     vars_plugins: bool,
     leading_separator: bool,
+    extra_vars: Option<Arc<Scope>>,
 }
 
 fn flag(config: &Mapping, name: &str, default: bool) -> bool {
@@ -86,14 +93,15 @@ fn one(
     options: &Options,
 ) -> Result<(), Problem> {
     // Composed variables do not see each other, groups see them all.
-    let context = context(inventory, host, engine, options)?;
+    let context = context(inventory, host, engine, options, options.extra_vars.as_ref())?;
     let mut composed = vec![];
     for (name, expression) in section(config, "compose")?.into_iter().flat_map(Mapping::iter) {
         let Some(value) = evaluate(&context, expression, options)? else { continue };
         composed.push((name.scalar_text().unwrap_or_default(), data(&value, expression)));
     }
     inventory.add_host(host, None).vars.extend(composed);
-    let context = self::context(inventory, host, engine, options)?;
+    // Extra variables are for `compose`: Ansible's groups do not see them.
+    let context = self::context(inventory, host, engine, options, None)?;
     for (name, expression) in section(config, "groups")?.into_iter().flat_map(Mapping::iter) {
         let belongs = match context.condition(expression) {
             Ok(belongs) => belongs,
@@ -199,9 +207,16 @@ fn keyed_group(
 }
 
 /// The host's variables, as far as they are known now.
-fn context(inventory: &Inventory, host: &str, engine: &Arc<Engine>, options: &Options) -> Result<Context, Problem> {
+fn context(
+    inventory: &Inventory,
+    host: &str,
+    engine: &Arc<Engine>,
+    options: &Options,
+    extra: Option<&Arc<Scope>>,
+) -> Result<Context, Problem> {
     let mut scopes =
         if options.vars_plugins { inventory.scopes_for(host, None)? } else { inventory.source_scopes(host) };
+    scopes.extend(extra.cloned());
     scopes.push(Scope::finals(
         "magic variables",
         [
@@ -228,18 +243,20 @@ fn evaluate(context: &Context, expression: &Node, options: &Options) -> Result<O
 
 /// A computed value: no template, whatever it looks like.
 fn data(value: &Value, place: &Node) -> Node {
-    fn freeze(node: Node) -> Node {
-        let value = match node.value {
-            Yaml::Str(s) => Yaml::Str(Scalar { is_unsafe: true, ..s }),
-            Yaml::Seq(items) => Yaml::Seq(Arc::new(items.iter().cloned().map(freeze).collect())),
-            Yaml::Map(map) => Yaml::Map(Arc::new(Mapping {
-                entries: map.entries.iter().map(|(k, v)| (k.clone(), freeze(v.clone()))).collect(),
-            })),
-            other => other,
-        };
-        Node::new(value, node.span)
-    }
     freeze(Node::from_value(value, &place.span))
+}
+
+/// The node with every text in it marked as data.
+pub(super) fn freeze(node: Node) -> Node {
+    let value = match node.value {
+        Yaml::Str(s) => Yaml::Str(Scalar { is_unsafe: true, ..s }),
+        Yaml::Seq(items) => Yaml::Seq(Arc::new(items.iter().cloned().map(freeze).collect())),
+        Yaml::Map(map) => Yaml::Map(Arc::new(Mapping {
+            entries: map.entries.iter().map(|(k, v)| (k.clone(), freeze(v.clone()))).collect(),
+        })),
+        other => other,
+    };
+    Node::new(value, node.span)
 }
 
 /// A group's name as Ansible makes it from data: letters, digits and underscores, no digit first.

@@ -24,16 +24,14 @@ type Open = dyn Fn(&Arc<SourceFile>) -> Result<String, Problem> + Send + Sync;
 pub struct Decrypt(pub Arc<Open>);
 
 impl Decrypt {
-    /// With the vault passwords of a run; `opened` hears every text that was opened (to keep it out of all output).
-    pub fn with(secrets: &Arc<VaultSecrets>, opened: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// With the vault passwords of a run.
+    pub fn with(secrets: &Arc<VaultSecrets>) -> Self {
         let secrets = secrets.clone();
         Self(Arc::new(move |file| {
             let place = Span::of_file(file);
             let plain = secrets.decrypt(&file.text).map_err(|e| e.into_problem().or_at(&place))?;
-            let text = String::from_utf8(plain)
-                .map_err(|_| Problem::new("not-utf8", "the decrypted file is not UTF-8 text").at(&place))?;
-            opened(&text);
-            Ok(text)
+            String::from_utf8(plain)
+                .map_err(|_| Problem::new("not-utf8", "the decrypted file is not UTF-8 text").at(&place))
         }))
     }
 }
@@ -111,7 +109,7 @@ impl VarFiles {
                 .help("give --vault-password-file, --vault-id or --ask-vault-pass"));
             };
             let text = (decrypt.0)(&file)?;
-            file = SourceFile::new(path, text);
+            file = SourceFile::decrypted(path, text);
         }
         let loaded = yaml::parse(&file)?;
         for warning in &loaded.warnings {

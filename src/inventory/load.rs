@@ -10,6 +10,7 @@ use super::{constructed, ini, script, tree};
 use crate::problem::{Problem, Problems};
 use crate::source::{SourceFile, Span, display_path};
 use crate::template::{Engine, EngineOptions};
+use crate::vars::Scope;
 use crate::yaml;
 
 /// How sources are read.
@@ -19,6 +20,28 @@ pub struct LoadOptions {
     pub decrypt: Option<Decrypt>,
     /// Evaluates the expressions of constructed groups; one of its own if absent.
     pub engine: Option<Arc<Engine>>,
+    /// What constructed groups with `use_extra_vars` see.
+    pub extra_vars: Option<Arc<Scope>>,
+    pub unparsed: Unparsed,
+    /// Ansible's names of the kinds of sources that are read (`ini`, `yaml`, `script` …); all if absent.
+    pub enabled: Option<Vec<String>>,
+    /// Ends of names in a folder that are no inventories, instead of the usual ones.
+    pub ignored_extensions: Option<Vec<String>>,
+    /// Regular expressions for names in a folder that are no inventories.
+    pub ignored_patterns: Vec<String>,
+}
+
+/// What becomes of a source that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unparsed {
+    /// It is an error: hosts that are silently missing cost more than a message.
+    #[default]
+    Fail,
+    /// An error only if nothing at all could be read (Ansible's `unparsed_is_failed`).
+    FailIfAll,
+    /// A warning, and the source counts as empty: Ansible's default.
+    Warn,
+    Ignore,
 }
 
 impl fmt::Debug for LoadOptions {
@@ -36,25 +59,33 @@ impl Inventory {
     pub fn load(sources: &[String], options: &LoadOptions) -> Result<(Self, Vec<Problem>), Problems> {
         let mut inventory = Self::new();
         inventory.files.decrypt = options.decrypt.clone();
-        let mut loader = Loader { inventory, warnings: vec![], problems: vec![], options };
+        let patterns = options
+            .ignored_patterns
+            .iter()
+            .map(|p| {
+                fancy_regex::Regex::new(p)
+                    .map_err(|e| Problem::new("bad-setting", format!("`{p}` is no regular expression: {e}")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut loader = Loader { inventory, warnings: vec![], problems: vec![], read: 0, patterns, options };
         for source in sources {
             if source.contains(',') && !Path::new(source).exists() {
-                if let Err(p) = ini::host_list(&mut loader.inventory, source) {
-                    loader.problems.push(p);
-                }
+                loader.attempt(|l| ini::host_list(&mut l.inventory, source).map_err(|p| vec![p]));
                 continue;
             }
             let path = expand_home(source);
-            if !path.exists() {
-                loader.problems.push(missing(source, &path));
-                continue;
+            if path.exists() {
+                // Also where the source itself cannot be read, group_vars beside it count.
+                loader.inventory.sources.push(std::path::absolute(&path).unwrap_or(path.clone()));
+                loader.source(&path, 0);
+            } else {
+                loader.attempt(|_| Err(vec![missing(source, &path)]));
             }
-            loader.inventory.sources.push(std::path::absolute(&path).unwrap_or(path.clone()));
-            loader.source(&path, 0);
         }
-        if !loader.problems.is_empty() {
+        if !loader.problems.is_empty() && (options.unparsed != Unparsed::FailIfAll || loader.read == 0) {
             return Err(Problems(loader.problems));
         }
+        loader.warnings.append(&mut loader.problems);
         loader.inventory.reconcile();
         let names: Vec<String> =
             loader.inventory.groups.keys().filter(|g| loader.inventory.hosts.contains_key(*g)).cloned().collect();
@@ -91,16 +122,52 @@ struct Loader<'a> {
     inventory: Inventory,
     warnings: Vec<Problem>,
     problems: Vec<Problem>,
+    /// How many sources could be read.
+    read: usize,
+    patterns: Vec<fancy_regex::Regex>,
     options: &'a LoadOptions,
 }
 
 impl Loader<'_> {
+    /// Reads one source. One that fails leaves nothing behind.
+    fn attempt(&mut self, read: impl FnOnce(&mut Self) -> Result<(), Vec<Problem>>) {
+        let tolerant = self.options.unparsed != Unparsed::Fail;
+        let before = tolerant.then(|| self.inventory.clone());
+        match read(self) {
+            Ok(()) => self.read += 1,
+            Err(found) => {
+                if let Some(mut before) = before {
+                    before.sources = std::mem::take(&mut self.inventory.sources);
+                    self.inventory = before;
+                }
+                match self.options.unparsed {
+                    Unparsed::Fail | Unparsed::FailIfAll => self.problems.extend(found),
+                    Unparsed::Warn => self.warnings.extend(found),
+                    Unparsed::Ignore => {}
+                }
+            }
+        }
+    }
+
     fn source(&mut self, path: &Path, depth: usize) {
         if path.is_dir() {
             self.folder(path, depth);
-        } else if let Err(found) = self.file(path) {
-            self.problems.extend(found);
+        } else {
+            self.attempt(|l| l.file(path));
         }
+    }
+
+    fn enabled(&self, kind: &str) -> bool {
+        let short = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+        self.options.enabled.as_ref().is_none_or(|names| names.iter().any(|n| short(n.trim()) == kind))
+    }
+
+    fn ignored(&self, name: &str) -> bool {
+        let by_extension = match &self.options.ignored_extensions {
+            Some(own) => own.iter().any(|ext| name.ends_with(ext.as_str())),
+            None => IGNORED.iter().any(|ext| name.ends_with(ext)),
+        };
+        by_extension || self.patterns.iter().any(|p| p.is_match(name).unwrap_or(false))
     }
 
     fn folder(&mut self, dir: &Path, depth: usize) {
@@ -118,7 +185,7 @@ impl Loader<'_> {
         for name in names {
             let skipped = name.starts_with('.')
                 || matches!(name.as_str(), "group_vars" | "host_vars" | "vars_plugins")
-                || IGNORED.iter().any(|ext| name.ends_with(ext));
+                || self.ignored(&name);
             if !skipped && depth < 32 {
                 self.source(&dir.join(name), depth + 1);
             }
@@ -127,7 +194,7 @@ impl Loader<'_> {
 
     fn file(&mut self, path: &Path) -> Result<(), Vec<Problem>> {
         let absolute = std::path::absolute(path).unwrap_or(path.to_owned());
-        if script::is_executable(&absolute) {
+        if self.enabled("script") && script::is_executable(&absolute) {
             match script::read(&mut self.inventory, &absolute) {
                 Ok(()) => return Ok(()),
                 // A file that merely has the executable bit is read as what it is.
@@ -146,14 +213,19 @@ impl Loader<'_> {
                     .help("give --vault-password-file, --vault-id or --ask-vault-pass"),
                 ]);
             };
-            file = SourceFile::new(&absolute, (decrypt.0)(&file).map_err(|p| vec![p])?);
+            file = SourceFile::decrypted(&absolute, (decrypt.0)(&file).map_err(|p| vec![p])?);
         }
         match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
-            Some("yml" | "yaml" | "json") => self.yaml(&file),
+            Some("yml" | "yaml" | "json") if self.enabled("yaml") || self.enabled("auto") => self.yaml(&file),
             Some("toml") => Err(vec![Problem::unsupported("inventories in TOML").at(&Span::of_file(&file))]),
             // Without an extension both are possible; Ansible tries YAML first.
-            None if is_yaml(&file) => self.yaml(&file),
-            _ => ini::read(&mut self.inventory, &file, &mut self.warnings),
+            None if self.enabled("yaml") && is_yaml(&file) => self.yaml(&file),
+            _ if self.enabled("ini") => ini::read(&mut self.inventory, &file, &mut self.warnings),
+            _ => Err(vec![
+                Problem::new("bad-inventory", "none of the enabled inventory plugins reads this source")
+                    .at(&Span::of_file(&file))
+                    .help("add its kind to `enable_plugins` (ini, yaml, script, auto, host_list, constructed)"),
+            ]),
         }
     }
 
@@ -175,7 +247,8 @@ impl Loader<'_> {
             let name = plugin.as_str().unwrap_or_default();
             if matches!(name, "constructed" | "ansible.builtin.constructed") {
                 let engine = self.options.engine.clone().unwrap_or_else(|| Engine::new(EngineOptions::default()));
-                return constructed::apply(&mut self.inventory, map, &engine);
+                let extra = self.options.extra_vars.as_ref();
+                return constructed::apply(&mut self.inventory, map, &engine, extra);
             }
             return Err(vec![Problem::unsupported(format!("the inventory plugin `{name}`")).at(&plugin.span).help(
                 "let a script print the inventory as JSON: any executable that knows `--list` and `--host NAME`",

@@ -20,7 +20,7 @@ mod words;
 
 pub use files::{Decrypt, variables};
 pub use ini::literal_value;
-pub use load::LoadOptions;
+pub use load::{LoadOptions, Unparsed};
 pub use model::{Group, Host, Inventory, VarOrigin};
 pub use pattern::{Order, Selection, split_pattern};
 pub use show::{ShowOptions, pretty};

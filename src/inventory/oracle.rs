@@ -47,7 +47,7 @@ fn inventories_are_listed_as_ansible_lists_them() {
             args.extend(export.then_some("--export"));
             let theirs: Json = serde_json::from_str(&run(&ansible, &args)).unwrap_or_else(|e| panic!("{name}: {e}"));
             let ours = inventory
-                .list_json(&ShowOptions { export, playbook_dir: None })
+                .list_json(&ShowOptions { export, ..ShowOptions::default() })
                 .unwrap_or_else(|p| panic!("{name}: {p}"));
             let (ours, theirs) = (pretty(&ours), pretty(&theirs));
             assert!(

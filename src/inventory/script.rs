@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value as Json};
 
+use super::constructed;
 use super::model::Inventory;
 use crate::problem::Problem;
 use crate::source::{SourceFile, Span, display_path};
@@ -81,7 +82,10 @@ fn group(inventory: &mut Inventory, name: &str, body: &Json, path: &Path, place:
             // The oldest form: a host of the group's own name, with these variables.
             inventory.add_host(name, Some(path));
             inventory.add_to_group(name, name);
-            (None, Some(body), None)
+            for (k, v) in body.as_object().into_iter().flatten() {
+                inventory.set_group_var(name, k, constructed::freeze(Node::from_json(v, place)))?;
+            }
+            (None, None, None)
         }
         Json::Object(map) => (map.get("hosts"), map.get("vars"), map.get("children")),
         _ => return Err(bad("is neither a list nor an object")),

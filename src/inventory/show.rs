@@ -12,7 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::model::{Group, Inventory};
 use crate::problem::Problem;
-use crate::vars::Definition;
+use crate::report::HIDDEN;
+use crate::vars::{Definition, Scope};
 use crate::yaml::{EmitOptions, Node, Yaml, emit};
 
 /// What to show.
@@ -22,6 +23,20 @@ pub struct ShowOptions<'a> {
     pub export: bool,
     /// group_vars and host_vars beside this count too.
     pub playbook_dir: Option<&'a Path>,
+    /// Only these hosts in lists (`--limit`; the graph shows all).
+    pub limit: Option<&'a HashSet<String>>,
+    /// Shown with every host's own, as the strongest.
+    pub extra_vars: Option<&'a Scope>,
+}
+
+impl ShowOptions<'_> {
+    fn shows(&self, host: &str) -> bool {
+        self.limit.is_none_or(|hosts| hosts.contains(host))
+    }
+
+    fn hosts<'h>(&self, group: &'h Group) -> Vec<&'h String> {
+        group.hosts.iter().filter(|h| self.shows(h)).collect()
+    }
 }
 
 impl Inventory {
@@ -33,7 +48,7 @@ impl Inventory {
             self.list_group(all, options, &mut groups, &mut seen)?;
         }
         let mut hostvars = Map::new();
-        for host in self.hosts_of("all") {
+        for host in self.hosts_of("all").into_iter().filter(|h| options.shows(h)) {
             let vars = self.shown_host(&host, options)?;
             if !vars.is_empty() {
                 hostvars.insert(host, sorted(&vars));
@@ -56,8 +71,9 @@ impl Inventory {
         if !group.children.is_empty() {
             body.insert("children".into(), json!(group.children));
         }
-        if group.name != "all" && !group.hosts.is_empty() {
-            body.insert("hosts".into(), json!(group.hosts));
+        let hosts = options.hosts(group);
+        if group.name != "all" && !hosts.is_empty() {
+            body.insert("hosts".into(), json!(hosts));
         }
         if options.export {
             let vars = self.shown_group(group, options)?;
@@ -82,40 +98,49 @@ impl Inventory {
             return Err(Problem::new("unknown-host", format!("there is no host `{host}` in the inventory"))
                 .nearest(host, self.hosts.keys().map(String::as_str)));
         }
-        Ok(sorted(&self.shown_host(host, options)?))
+        let mut shown = sorted(&self.shown_host(host, options)?);
+        bare(&mut shown);
+        Ok(shown)
     }
 
     /// `ansible-inventory --list --yaml`.
     pub fn list_yaml(&self, options: &ShowOptions<'_>) -> Result<String, Problem> {
         let mut seen = Seen::default();
-        let all = match self.groups.get("all") {
-            Some(all) => self.yaml_group(all, options, &mut seen)?,
-            None => Value::from_pairs(Vec::<(Value, Value)>::new()),
-        };
+        let mut top: Vec<(&str, Value)> = vec![];
+        if let Some(all) = self.groups.get("all") {
+            let body = self.yaml_group(all, options, &mut seen)?;
+            if body.len() != Some(0) {
+                top.push(("all", body));
+            }
+        }
         let options = EmitOptions { default_flow_style: Some(false), ..EmitOptions::default() };
-        Ok(emit(&Value::from_pairs([("all", all)]), &options))
+        Ok(seen.vaulted.written(&emit(&Value::from_pairs(top), &options)))
     }
 
     fn yaml_group(&self, group: &Group, options: &ShowOptions<'_>, seen: &mut Seen) -> Result<Value, Problem> {
         let mut body: Vec<(&str, Value)> = vec![];
         let mut children: Vec<(String, Value)> = vec![];
         for child in group.children.iter().filter_map(|c| self.groups.get(c)) {
-            let shown = if seen.groups.insert(child.name.clone()) {
+            let first = seen.groups.insert(child.name.clone());
+            let shown = if first {
                 self.yaml_group(child, options, seen)?
             } else {
                 Value::from_pairs(Vec::<(Value, Value)>::new())
             };
-            children.push((child.name.clone(), shown));
+            // A group shown before stands as its name alone; one that holds nothing is left out.
+            if !first || shown.len() != Some(0) {
+                children.push((child.name.clone(), shown));
+            }
         }
         if !children.is_empty() {
             body.push(("children", Value::from_pairs(children)));
         }
         let mut hosts: Vec<(String, Value)> = vec![];
         if group.name != "all" {
-            for host in &group.hosts {
+            for host in options.hosts(group) {
                 let vars =
                     if seen.hosts.insert(host.clone()) { self.shown_host(host, options)? } else { IndexMap::new() };
-                hosts.push((host.clone(), Value::from_pairs(vars.iter().map(|(k, v)| (k.clone(), v.value())))));
+                hosts.push((host.clone(), seen.vaulted.mapping(&vars)));
             }
         }
         if !hosts.is_empty() {
@@ -124,7 +149,7 @@ impl Inventory {
         if options.export {
             let vars = self.shown_group(group, options)?;
             if !vars.is_empty() {
-                body.push(("vars", Value::from_pairs(vars.iter().map(|(k, v)| (k.clone(), v.value())))));
+                body.push(("vars", seen.vaulted.mapping(&vars)));
             }
         }
         Ok(Value::from_pairs(body))
@@ -168,7 +193,7 @@ impl Inventory {
             out.push('\n');
         };
         let vars = |vars: &IndexMap<String, Shown>| {
-            let mut lines: Vec<String> = vars.iter().map(|(k, v)| format!("{{{k} = {}}}", v.value())).collect();
+            let mut lines: Vec<String> = vars.iter().map(|(k, v)| format!("{{{k} = {}}}", v.value(None))).collect();
             lines.sort();
             lines
         };
@@ -200,6 +225,9 @@ impl Inventory {
             }
         } else {
             add(&mut vars, &self.scopes_for(host, options.playbook_dir)?);
+            if let Some(extra) = options.extra_vars {
+                add_scope(&mut vars, extra);
+            }
         }
         Ok(vars)
     }
@@ -221,6 +249,42 @@ impl Inventory {
 struct Seen {
     groups: HashSet<String>,
     hosts: HashSet<String>,
+    vaulted: Vaulted,
+}
+
+/// Cipher texts met while YAML is made: the emitter knows no tags, so each stands as a word until it is written.
+#[derive(Default)]
+struct Vaulted {
+    texts: Vec<std::sync::Arc<str>>,
+}
+
+impl Vaulted {
+    fn mapping(&mut self, vars: &IndexMap<String, Shown>) -> Value {
+        Value::from_pairs(vars.iter().map(|(k, v)| (k.clone(), v.value(Some(self)))).collect::<Vec<_>>())
+    }
+
+    fn word(index: usize) -> String {
+        format!("kdeploy-vaulted-{index}-text")
+    }
+
+    fn stand_in(&mut self, text: &std::sync::Arc<str>) -> Value {
+        self.texts.push(text.clone());
+        Value::from(Self::word(self.texts.len() - 1))
+    }
+
+    /// The YAML with `!vault |` blocks in place of the words.
+    fn written(&self, yaml: &str) -> String {
+        let mut out = yaml.to_owned();
+        for (index, text) in self.texts.iter().enumerate() {
+            let word = Self::word(index);
+            let Some(at) = out.find(&word) else { continue };
+            let line = &out[out[..at].rfind('\n').map_or(0, |n| n + 1)..at];
+            let indent = " ".repeat(line.len() - line.trim_start_matches([' ', '-']).len() + 2);
+            let body: Vec<String> = text.trim_end().lines().map(|l| format!("{indent}{}", l.trim())).collect();
+            out.replace_range(at..at + word.len(), &format!("!vault |\n{}", body.join("\n")));
+        }
+        out
+    }
 }
 
 /// A variable as written, or as data.
@@ -230,9 +294,10 @@ enum Shown {
 }
 
 impl Shown {
-    fn value(&self) -> Value {
+    /// As data; vaulted values as cipher text in YAML (then `vaulted` is given), hidden elsewhere.
+    fn value(&self, vaulted: Option<&mut Vaulted>) -> Value {
         match self {
-            Self::Node(node) => node.to_value(),
+            Self::Node(node) => node_value(node, &mut { vaulted }),
             Self::Value(value) => value.clone(),
         }
     }
@@ -247,13 +312,54 @@ impl Shown {
 
 fn add(vars: &mut IndexMap<String, Shown>, scopes: &[std::sync::Arc<crate::vars::Scope>]) {
     for scope in scopes {
-        for (name, definition) in &scope.vars {
-            let shown = match definition {
-                Definition::Written(node) => Shown::Node(node.clone()),
-                Definition::Final(value) => Shown::Value(value.clone()),
-            };
-            vars.insert(name.clone(), shown);
+        add_scope(vars, scope);
+    }
+}
+
+fn add_scope(vars: &mut IndexMap<String, Shown>, scope: &Scope) {
+    for (name, definition) in &scope.vars {
+        let shown = match definition {
+            Definition::Written(node) => Shown::Node(node.clone()),
+            Definition::Final(value) => Shown::Value(value.clone()),
+        };
+        vars.insert(name.clone(), shown);
+    }
+}
+
+fn node_value(node: &Node, vaulted: &mut Option<&mut Vaulted>) -> Value {
+    if hidden(node) {
+        return Value::from(HIDDEN);
+    }
+    match &node.value {
+        Yaml::Vault(text) => match vaulted {
+            Some(vaulted) => vaulted.stand_in(text),
+            None => Value::from(HIDDEN),
+        },
+        Yaml::Seq(items) => items.iter().map(|n| node_value(n, vaulted)).collect(),
+        Yaml::Map(map) => {
+            Value::from_pairs(map.iter().map(|(k, v)| (k.to_value(), node_value(v, vaulted))).collect::<Vec<_>>())
         }
+        _ => node.to_value(),
+    }
+}
+
+/// True for a value that was encrypted together with its file. (Mappings and lists show their keys and length.)
+fn hidden(node: &Node) -> bool {
+    node.span.file.secret && !matches!(node.value, Yaml::Seq(_) | Yaml::Map(_) | Yaml::Vault(_) | Yaml::Null)
+}
+
+/// `--host` tells no text that is data from one that is a template.
+fn bare(json: &mut Json) {
+    match json {
+        Json::Object(map) => {
+            if let (1, Some(text)) = (map.len(), map.get("__ansible_unsafe")) {
+                *json = text.clone();
+            } else {
+                map.values_mut().for_each(bare);
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(bare),
+        _ => {}
     }
 }
 
@@ -268,6 +374,9 @@ fn number(f: f64) -> Json {
 }
 
 fn node_json(node: &Node) -> Json {
+    if hidden(node) {
+        return Json::String(HIDDEN.into());
+    }
     match &node.value {
         Yaml::Null => Json::Null,
         Yaml::Bool(b) => Json::Bool(*b),

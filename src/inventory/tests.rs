@@ -92,7 +92,13 @@ fn vaulted_files_are_opened_and_refused_without_a_password() {
     let dir = tempfile::tempdir().expect("a folder");
     let secret = dir.path().join("password");
     std::fs::write(&secret, "sesame\n").expect("written");
-    let secrets = std::sync::Arc::new(VaultSecrets::new([("default".to_owned(), Source::File(secret))]));
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let hear = heard.clone();
+    let secrets =
+        VaultSecrets::new([("default".to_owned(), Source::File(secret))]).heard_by(std::sync::Arc::new(move |plain| {
+            hear.lock().expect("lock").push_str(&String::from_utf8_lossy(plain))
+        }));
+    let secrets = std::sync::Arc::new(secrets);
     let text = secrets.encrypt(b"token: s3cret\nlist: [1]\n", None).expect("encrypted");
     std::fs::create_dir(dir.path().join("group_vars")).expect("made");
     std::fs::write(dir.path().join("group_vars/web.yml"), text).expect("written");
@@ -101,9 +107,7 @@ fn vaulted_files_are_opened_and_refused_without_a_password() {
     let sources = [hosts.display().to_string()];
     let (closed, _) = Inventory::load(&sources, &LoadOptions::default()).expect("loads");
     assert_eq!(closed.scopes_for("a", None).expect_err("closed").code, "vaulted-file");
-    let heard = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-    let hear = heard.clone();
-    let decrypt = Decrypt::with(&secrets, move |text| hear.lock().expect("lock").push_str(text));
+    let decrypt = Decrypt::with(&secrets);
     let options = LoadOptions { decrypt: Some(decrypt), ..LoadOptions::default() };
     let (open, _) = Inventory::load(&sources, &options).expect("loads");
     let scopes = open.scopes_for("a", None).expect("opened");

@@ -20,7 +20,7 @@ pub use live::Live;
 pub use plan::{PlanCounts, plan_text};
 pub use problem::{plain_problem, problem_text, problems_text};
 pub use recap::recap_text;
-pub use redact::Redactor;
+pub use redact::{HIDDEN, Redactor};
 pub use style::{ColorChoice, Style};
 
 /// The time now in RFC 3339, seconds, UTC.

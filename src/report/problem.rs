@@ -15,7 +15,8 @@ pub fn problem_text(problem: &Problem, style: Style) -> String {
     let mut group = match &problem.span {
         Some(span) => {
             path = span.file.display_path();
-            let text = span.file.text.as_str();
+            // What was encrypted is not shown, not even around a mistake.
+            let text = if span.file.secret { "" } else { span.file.text.as_str() };
             let start = span.start.min(text.len());
             let end = span.end.clamp(start, text.len());
             // A caret under the first line only: blocks of many lines would bury the message.

@@ -162,7 +162,7 @@ pub fn variables_of(path: &Path, setting: &Setting) -> Result<Vec<(String, Node)
     let mut source = yaml::read_source(path)?;
     if yaml::is_vaulted(&source.text) {
         let plain = (setting.decrypt)(source.text.as_bytes())?;
-        source = SourceFile::new(path, String::from_utf8_lossy(&plain).into_owned());
+        source = SourceFile::decrypted(path, String::from_utf8_lossy(&plain).into_owned());
     }
     let node = yaml::parse(&source)?.single()?;
     match &node.value {

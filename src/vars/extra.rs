@@ -9,13 +9,16 @@ use crate::problem::{Problem, Problems};
 use crate::source::{SourceFile, Span};
 use crate::yaml::{self, Node};
 
-/// `-e`: `key=value …`, YAML or JSON mappings, `@file`; later ones win.
-pub fn extra_vars(given: &[String]) -> Result<Arc<Scope>, Problems> {
+/// `-e`: `key=value …`, YAML or JSON mappings, `@file`; later ones win. `read` opens a file, also a vaulted one.
+pub fn extra_vars(
+    given: &[String],
+    read: &dyn Fn(&Path) -> Result<yaml::Loaded, Problem>,
+) -> Result<Arc<Scope>, Problems> {
     let mut scope = Scope::new("extra vars");
     for text in given {
         let trimmed = text.trim();
         if let Some(path) = trimmed.strip_prefix('@') {
-            let root = yaml::load_file(Path::new(path))?.single()?;
+            let root = read(Path::new(path))?.single()?;
             take_mapping(&mut scope, &root)?;
         } else if trimmed.starts_with('{') || trimmed.starts_with('[') {
             let root = yaml::parse_text("<extra vars>", trimmed)?.single()?;

@@ -12,6 +12,7 @@
 //! KDEPLOY_ORACLE=NAME runs one case and shows both sides.
 
 mod compare;
+mod inventories;
 mod sides;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let args = Arguments::from_args();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/cases");
-    let trials = cases(&dir)
+    let mut trials: Vec<Trial> = cases(&dir)
         .into_iter()
         .map(|path| {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -29,6 +30,7 @@ fn main() {
             Trial::test(format!("oracle::{name}"), move || run(&path)).with_ignored_flag(true)
         })
         .collect();
+    trials.extend(inventories::trials());
     libtest_mimic::run(&args, trials).exit();
 }
 

@@ -9,7 +9,7 @@ mod secrets;
 use crate::problem::Problem;
 
 pub use envelope::{Envelope, is_vaulted};
-pub use secrets::{Prompt, Source, VaultSecrets};
+pub use secrets::{Opened, Prompt, Source, VaultSecrets};
 
 /// Why a vaulted text can't be opened or made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,6 +14,9 @@ use super::{Envelope, VaultError};
 /// Asks a person for the password of an id.
 pub type Prompt = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 
+/// Hears every text that is opened, to keep it out of all output.
+pub type Opened = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// Where a password comes from.
 #[derive(Clone)]
 pub enum Source {
@@ -50,6 +53,7 @@ pub struct VaultSecrets {
     match_id: bool,
     /// Derived keys by secret and salt.
     keys: Mutex<HashMap<(usize, Vec<u8>), Keys>>,
+    opened: Option<Opened>,
 }
 
 impl fmt::Debug for VaultSecrets {
@@ -88,6 +92,13 @@ impl VaultSecrets {
         self
     }
 
+    /// Tells every opened text to `opened`, whoever asked for it.
+    #[must_use]
+    pub fn heard_by(mut self, opened: Opened) -> Self {
+        self.opened = Some(opened);
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.secrets.is_empty()
     }
@@ -115,6 +126,9 @@ impl VaultSecrets {
                     if let Some(plain) =
                         self.derived(*index, password, &envelope.salt).decrypt(&envelope.cipher, &envelope.code)
                     {
+                        if let Some(opened) = &self.opened {
+                            opened(&plain);
+                        }
                         return Ok(plain);
                     }
                 }
