@@ -447,6 +447,7 @@ fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> R
         command_timeout: Duration::from_secs(settings.command_timeout().unwrap_or(0)),
         gathering: settings.gathering().unwrap_or_else(|| "implicit".to_owned()),
         any_errors_fatal: settings.any_errors_fatal(),
+        poll_interval: settings.count("poll_interval").unwrap_or(15),
         config_file: settings.ansible_cfg(),
     })
 }

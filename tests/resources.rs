@@ -161,6 +161,7 @@ fn build(module: &str, args: &Json) -> Result<Arc<dyn Resource>, Stop> {
             evaluate: &|name| Err(Problem::new("undefined-variable", name).into()),
             condition: &|v| Ok(v.is_true()),
             verbosity: 0,
+            jobs: std::sync::Arc::default(),
             decrypt: &|_| Err(Problem::unsupported("vaults here")),
             fetch: &|download| {
                 let (path, _) = kdeploy::node::fetch(download)?;

@@ -416,6 +416,7 @@ impl<'a> Applier<'a> {
 fn is_immediate(draft: &Draft, change: &Change) -> bool {
     let task = &draft.task;
     change.opaque
+        || draft.timeout > 0
         || draft.once.is_some()
         || draft.delegated
         || !task.until.is_empty()

@@ -3,6 +3,7 @@
 //! Stands between *plan* and *report*. [`walk`] serves both phases: with [`Phase::Plan`] every host is planned, with
 //! [`Phase::Apply`] the same plays are carried out.
 
+mod background;
 mod host;
 mod retry;
 

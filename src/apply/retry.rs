@@ -11,11 +11,12 @@ const DELAY: f64 = 5.0;
 /// Carries the step out, again until its `until` holds or the tries are used up.
 pub fn run(driver: &mut Driver, draft: &Draft, resource: &dyn Resource, change: &Change) -> Result<Ending, Lost> {
     let task = &draft.task;
-    if task.async_.is_some() {
-        return Err(Problem::unsupported("`async`").at(&task.span).into());
-    }
+    let once = |driver: &mut Driver| match &draft.background {
+        Some(job) => super::background::run(driver, draft, job, change),
+        None => driver.carry_out(draft, resource, change),
+    };
     if task.until.is_empty() && task.retries.is_none() {
-        return driver.carry_out(draft, resource, change);
+        return once(driver);
     }
     let number = |node: &Option<crate::yaml::Node>| -> Result<Option<f64>, Problem> {
         let Some(node) = node else { return Ok(None) };
@@ -30,7 +31,7 @@ pub fn run(driver: &mut Driver, draft: &Draft, resource: &dyn Resource, change: 
     let delay = number(&task.delay)?.unwrap_or(DELAY).max(0.0);
     let mut attempt = 1;
     loop {
-        let ending = driver.carry_out(draft, resource, change)?;
+        let ending = once(driver)?;
         let (held, ending) = driver.interpreter.until_holds(draft, ending, attempt)?;
         if held || attempt > retries {
             return Ok(ending);

@@ -119,6 +119,10 @@ pub(super) fn request(
             quote_all(units)
         ),
         Action::Exec(spec) => exec(spec, blob.is_some()),
+        Action::Background(job) => {
+            let (steps, requests) = job.request(shell)?;
+            return Ok(Request { script: framed(index, &steps), blob: Some(requests) });
+        }
         Action::Unpack { .. } | Action::Reboot { .. } | Action::Sleep { .. } | Action::Reconnect => {
             unreachable!("{action:?} is carried out in steps by the conversation")
         }
@@ -234,6 +238,7 @@ pub(super) fn describe(action: &Action) -> String {
             Command::Argv(argv) => format!("`{}`", argv.first().map_or("", String::as_str)),
             Command::Shell { .. } => "the shell command".to_owned(),
         },
+        Action::Background(job) => format!("the background job `{}`", job.file),
         Action::Reboot { .. } => "the reboot".to_owned(),
         Action::Sleep { .. } => "the pause".to_owned(),
         Action::Reconnect => "the new connection".to_owned(),

@@ -108,6 +108,8 @@ pub enum Action {
     Sleep {
         seconds: f64,
     },
+    /// Starts actions in the background: they go on when the connection ends.
+    Background(Box<super::Job>),
     /// Drops the connection; the next request makes a new one.
     Reconnect,
 }

@@ -13,6 +13,7 @@ mod channel;
 mod conversation;
 pub mod download;
 mod facts;
+mod job;
 mod local;
 mod pipes;
 mod quote;
@@ -28,6 +29,7 @@ pub use api::{
     Conversation, Done, Hello, HostKeyPolicy, Identity, Lock, NodeError, Secret, Target, Traffic, Transport,
 };
 pub use download::fetch;
+pub use job::{Job, JobState, READ as READ_JOB};
 pub use quote::quote;
 
 /// A conversation with a node. Connects at the first request.

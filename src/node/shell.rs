@@ -60,6 +60,18 @@ impl Piece {
             Self::File(_, n) => *n,
         }
     }
+
+    /// All of them in memory.
+    pub fn into_bytes(self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Bytes(b) => Ok(b.to_vec()),
+            Self::File(file, n) => {
+                let mut bytes = vec![];
+                file.take(n).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+                Ok(bytes)
+            }
+        }
+    }
 }
 
 /// Why a shell cannot go on.
@@ -389,7 +401,7 @@ impl Drop for Shell {
     }
 }
 
-fn nonce() -> String {
+pub(super) fn nonce() -> String {
     let mut bytes = [0u8; 16];
     let random = File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes));
     // Without random numbers nothing here is safe: better to stop than to go on with a guessable name.

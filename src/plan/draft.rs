@@ -80,6 +80,7 @@ impl Interpreter {
             handler,
             once: None,
             delegate_facts: false,
+            background: None,
             module,
         };
         match settings {

@@ -11,7 +11,7 @@ use super::run::lock;
 use super::state::{End, HostState};
 use super::step::{Event, Status, Step};
 use super::turn::{Draft, Ending, Request, Turn};
-use crate::node::{Done, Identity, NodeError};
+use crate::node::{Action, Done, Identity, NodeError};
 use crate::problem::Problem;
 use crate::resources::{Change, Resource, TaskResult};
 use crate::template::Unknown;
@@ -226,23 +226,37 @@ impl Driver<'_> {
     /// Carries a change out and lets its resource conclude.
     pub fn carry_out(&mut self, draft: &Draft, resource: &dyn Resource, change: &Change) -> Result<Ending, Lost> {
         let start = std::time::Instant::now();
-        let dones = if change.actions.is_empty() {
-            vec![]
-        } else {
-            let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, &draft.target)?;
-            lock(&conversation).act(&draft.identity, &change.actions, &mut |_, _| {})?
-        };
+        let limited = (draft.timeout > 0).then(|| within(&change.actions, draft.timeout));
+        let dones = self.act(draft, limited.as_deref().unwrap_or(&change.actions))?;
         let took = start.elapsed();
+        let late = |done: &Done| matches!(done, Done::Failed { output, .. } if output.rc == 124);
+        if draft.timeout > 0 && (took.as_secs() >= draft.timeout || dones.last().is_some_and(late)) {
+            let seconds = draft.timeout;
+            let result = TaskResult::unchanged()
+                .with("msg", format!("Timed out after {seconds} second(s)."))
+                .with("timedout", minijinja::Value::from_pairs([("period".to_owned(), seconds)]));
+            return Ok(Ending::Failed { result, invalid: false });
+        }
         // A command's result tells when it ran and for how long.
+        let of_a_job = draft.background.is_some() || draft.module.is_some_and(|m| m.name == "async_status");
         let timed = |result: TaskResult| match result.values.get("delta").and_then(|d| d.as_str()) {
-            Some(_) => crate::resources::timed(result, Some(took)),
-            None => result,
+            Some(_) if !of_a_job => crate::resources::timed(result, Some(took)),
+            _ => result,
         };
         Ok(match conclude(resource, change, &dones) {
             Ending::Changed(result, change) => Ending::Changed(timed(result), change),
             Ending::Failed { result, invalid } => Ending::Failed { result: timed(result), invalid },
             other => other,
         })
+    }
+
+    /// Sends actions for a step.
+    pub fn act(&mut self, draft: &Draft, actions: &[Action]) -> Result<Vec<Done>, Lost> {
+        if actions.is_empty() {
+            return Ok(vec![]);
+        }
+        let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, &draft.target)?;
+        Ok(lock(&conversation).act(&draft.identity, actions, &mut |_, _| {})?)
     }
 
     /// What a `meta` task asks of the engine.
@@ -300,6 +314,21 @@ impl Driver<'_> {
         st.counts.failed += 1;
         step
     }
+}
+
+/// Actions that take no longer than a task's `timeout`.
+fn within(actions: &[Action], seconds: u64) -> Vec<Action> {
+    let shorter = |own: u64| if own == 0 { seconds } else { own.min(seconds) };
+    let mut actions = actions.to_vec();
+    for action in &mut actions {
+        match action {
+            Action::Exec(spec) => spec.timeout = shorter(spec.timeout),
+            #[expect(clippy::cast_precision_loss, reason = "seconds")]
+            Action::Sleep { seconds: pause } => *pause = pause.min(seconds as f64),
+            _ => {}
+        }
+    }
+    actions
 }
 
 /// What a resource makes of the ends of its actions.

@@ -9,6 +9,7 @@ use super::state::HostState;
 use super::turn::{Draft, Ending, Turn};
 use crate::playbook::TaskArgs;
 use crate::problem::Problem;
+use crate::resources::background::Background;
 use crate::resources::{self, Args, Kind, ResourceType, Setting, Verdict};
 use crate::template::{EvalError, Unknown, is_omit};
 use crate::world::{Stop, View};
@@ -30,7 +31,7 @@ const LANGUAGE: &[&str] = &[
 
 impl Interpreter {
     /// Renders a module's arguments, builds the resource and asks for its verdict.
-    pub(super) fn module_turn(&self, st: &mut HostState, draft: Draft) -> Turn {
+    pub(super) fn module_turn(&self, st: &mut HostState, mut draft: Draft) -> Turn {
         let Some(module) = draft.module else {
             return Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) };
         };
@@ -45,7 +46,11 @@ impl Interpreter {
             Ok(args) => args,
             Err(stop) => return self.stopped(st, draft, stop),
         };
-        let built = {
+        let background = match self.background(&draft, module) {
+            Ok(background) => background,
+            Err(stop) => return self.stopped(st, draft, stop),
+        };
+        let (built, dir) = {
             let context = &draft.context;
             let environment = match self.environment(&draft) {
                 Ok(environment) => environment,
@@ -75,13 +80,15 @@ impl Interpreter {
                 evaluate: &|text| context.expression(text, &span).map_err(stop_of),
                 condition: &|value| context.condition(&Node::from_value(value, &span)).map_err(stop_of),
                 verbosity: self.run.options.verbosity,
+                jobs: self.run.jobs.clone(),
                 decrypt: &|bytes| self.run.decrypt(bytes),
                 fetch: &|download| fetch_bytes(download),
             };
-            (module.build)(args, &setting)
+            let dir = background.map(|_| resources::async_dir(&setting)).transpose();
+            ((module.build)(args, &setting), dir)
         };
-        let resource = match built {
-            Ok(resource) => resource,
+        let (resource, dir) = match built.and_then(|resource| Ok((resource, dir?))) {
+            Ok(both) => both,
             Err(stop) => return self.stopped(st, draft, stop),
         };
         let world = st.world(&draft.target, &draft.identity.key()).clone();
@@ -92,6 +99,13 @@ impl Interpreter {
             && !rested_on.is_empty()
         {
             return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
+        }
+        if let (Some((seconds, poll)), Some(dir), Ok(verdict)) = (background, dir, &verdict) {
+            let request = resources::background::Request { dir, seconds, poll };
+            if let Some((job, change)) = Background::wrap(&request, &self.run.jobs, &resource, verdict) {
+                draft.background = Some(job.clone());
+                return Turn::Act { draft: Box::new(draft), resource: job, change: Box::new(change) };
+            }
         }
         match verdict {
             Err(Stop::Needs) => Turn::Needs {
@@ -109,6 +123,27 @@ impl Interpreter {
             Ok(Verdict::Failed(result)) => self.settled(st, draft, Ending::Failed { result, invalid: false }),
             Ok(Verdict::Change(change)) => Turn::Act { draft: Box::new(draft), resource, change: Box::new(change) },
         }
+    }
+
+    /// `async` and `poll`, if the task runs in the background.
+    fn background(&self, draft: &Draft, module: &ResourceType) -> Result<Option<(u64, u64)>, Stop> {
+        let number = |node: &Option<Node>, otherwise: u64| -> Result<u64, Stop> {
+            let Some(node) = node else { return Ok(otherwise) };
+            let text = draft.context.text(node).map_err(stop_of)?;
+            let number = text.trim().parse::<f64>().ok().filter(|n| *n >= 0.0).ok_or_else(|| {
+                Problem::new("invalid-value", format!("`{text}` is no number of seconds")).at(&node.span)
+            })?;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds written by a person")]
+            Ok(number as u64)
+        };
+        let seconds = number(&draft.task.async_, 0)?;
+        if seconds == 0 {
+            return Ok(None);
+        }
+        if !resources::background::may_run_in_background(module.name) {
+            return Err(Stop::Failed(format!("This action ({}) does not support async.", module.name)));
+        }
+        Ok(Some((seconds, number(&draft.task.poll, self.run.options.poll_interval)?)))
     }
 
     /// The module's arguments, rendered and checked; `module_defaults` fill what is not written.

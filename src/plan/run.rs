@@ -47,6 +47,8 @@ pub struct RunOptions {
     /// `gathering`: `implicit`, `explicit` or `smart`.
     pub gathering: String,
     pub any_errors_fatal: bool,
+    /// Seconds between looks at a background task, where it does not say so itself.
+    pub poll_interval: u64,
     pub config_file: Option<PathBuf>,
 }
 
@@ -84,6 +86,8 @@ pub struct Run {
     secrets: Arc<crate::vars::vault::VaultSecrets>,
     /// Variables each host has come to, readable by others through hostvars.
     pub published: Mutex<HashMap<String, HostVars>>,
+    /// Background tasks the run started.
+    pub jobs: Arc<crate::resources::background::Jobs>,
     /// Where hosts of the running batch wait for each other.
     pub together: Together,
     host_scopes: Mutex<HashMap<String, Arc<Vec<Arc<Scope>>>>>,
@@ -113,6 +117,7 @@ impl Run {
             sink,
             secrets,
             published: Mutex::default(),
+            jobs: Arc::default(),
             together: Together::default(),
             host_scopes: Mutex::default(),
             role_scopes: Mutex::default(),

@@ -65,6 +65,8 @@ pub struct Draft {
     /// `run_once`: under which key the others look for the result.
     pub once: Option<super::together::OnceKey>,
     pub delegate_facts: bool,
+    /// `async`: the job the step's change became.
+    pub background: Option<Arc<crate::resources::background::Background>>,
     /// The module, where the step is one.
     pub module: Option<&'static crate::resources::ResourceType>,
 }

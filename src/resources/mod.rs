@@ -16,6 +16,7 @@ mod assemble;
 mod assert;
 mod async_status;
 mod authorized_key;
+pub mod background;
 mod blockinfile;
 mod capabilities;
 mod command;
@@ -92,6 +93,7 @@ mod xattr;
 mod zypper;
 
 pub use args::{ANY, ArgSpec, Args, Kind, ModeSpec, find as find_arg, text_of, truth, unknown_argument};
+pub use async_status::dir as async_dir;
 use common::{edits, kit};
 pub use kit::timed;
 pub use manual::{all_manuals, manual};
@@ -258,6 +260,8 @@ pub struct Setting<'a> {
     pub verbosity: u8,
     /// Opens a vaulted text (`$ANSIBLE_VAULT;…`) of the control machine with the run's vault secrets.
     pub decrypt: &'a dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>,
+    /// Background tasks this run started.
+    pub jobs: Arc<background::Jobs>,
     /// Asks the control machine to fetch a small text (a sums file).
     pub fetch: &'a dyn Fn(&crate::node::Download) -> Result<Vec<u8>, Problem>,
 }

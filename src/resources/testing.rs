@@ -50,6 +50,7 @@ impl Stage {
                 None => Ok(value.is_true()),
             },
             verbosity: 0,
+            jobs: Arc::default(),
             decrypt: &|_| Err(Problem::unsupported("vaults in tests")),
             fetch: &|_| Err(Problem::unsupported("downloads in tests")),
         };

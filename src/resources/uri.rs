@@ -364,7 +364,7 @@ impl Resource for Uri {
     }
 }
 
-fn value_of(json: &serde_json::Value) -> Value {
+pub(super) fn value_of(json: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match json {
         Json::Null => Value::from(()),

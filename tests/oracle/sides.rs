@@ -68,6 +68,12 @@ const VOLATILE: &[&str] = &[
     "include_args",
     "results",
     "ansible_loop",
+    "ansible_job_id",
+    "results_file",
+    "erased",
+    "async_result",
+    "child_pid",
+    "timedout",
 ];
 
 fn sandbox(label: &str, case: &Path) -> std::io::Result<tempfile::TempDir> {

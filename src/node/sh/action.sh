@@ -117,3 +117,19 @@ kd_lock(){ t=$1; [ "$Z" ] && { kd_end locked; return; }
     rm -f -- "$S/.stale.$H"
   done
   IFS= read -r y <"$D/q"; rm -f -- "$S/.lock.$H"; printf '%s' "$y"; kd_end nolock; }
+# FILE SECONDS NONCE: the blob holds requests; a process of its own works them off, replies go to FILE. It outlives this shell.
+kd_job(){ M="cannot start a background job"; umask 077
+  P=$((P+2)); mkdir -p -- "${1%/*}" 2>>"$E" && mkdir -- "$1.job" 2>>"$E" && true >"$1.job/in"; r=$?; umask "$U"; [ $r = 0 ] || return 1
+  kd_blob "$1.job/in" || return 1
+  P=$((P+2)); ( trap '' HUP; trap - EXIT INT TERM PIPE; Z= T=; kd_work "$@" & ) </dev/null >/dev/null 2>&1 3<&-; }
+kd_work(){ f=$1 D=$1.job H=$3 F= X=0 P=0 B=0; umask 077; exec 3<"$D/in" >"$D/out" 2>/dev/null; umask "$U"; rm -f -- "$D/in"
+  IFS=' ' read -r q y </proc/self/stat; kd_started "$q"; printf 'kdeploy-job %s %s %s\n' "$H" "$q" "$y"; mv -f -- "$D/out" "$f"
+  printf '%s+' "$H" >"$D/m"; printf '%s= o\n' "$H" >"$D/mo"; printf '%s= e\n' "$H" >"$D/me"
+  { kd_loop; exit 0; } & p=$!
+  { sleep "$2"; true >"$D/late"; kd_kill $p; } >/dev/null 3<&- & w=$!
+  wait $p; r=$?; kd_kill $w; t=; [ -e "$D/late" ] && t=1; rm -rf -- "$D"
+  if [ "$t" ]; then printf '\n'; kd_end late; elif [ $r = 0 ]; then kd_end z 0; fi; }
+# PID: ends a process and all below it.
+kd_kill(){ kill -STOP "$1" 2>/dev/null; for j in $(kd_below "$1"); do kd_kill "$j"; done; kill -KILL "$1" 2>/dev/null; }
+kd_below(){ for y in /proc/[0-9]*/stat; do q=; { IFS= read -r q <"$y"; } 2>/dev/null || continue; j=${q##*) }; j=${j#* }
+  [ "${j%% *}" = "$1" ] && printf '%s ' "${q%% *}"; done; }

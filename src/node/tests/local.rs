@@ -541,3 +541,61 @@ fn act_lost(node: &mut dyn Conversation, text: &str) -> bool {
     let spec = ExecSpec { command, ..ExecSpec::default() };
     matches!(node.act(&me(), &[Action::Exec(spec)], &mut |_, _| {}), Err(NodeError::Unreachable { .. }))
 }
+
+/// The job's state once it is over.
+fn await_job(node: &mut dyn Conversation, file: &str) -> JobState {
+    for _ in 0..200 {
+        let done = act(node, &[ExecSpec::argv(["sh", "-c", READ_JOB, "sh", file]).into_action()]);
+        let Some(Done::Ok(output)) = done.first() else { panic!("{done:?}") };
+        let state = JobState::parse(&output.stdout, |i| format!("action {i}")).expect("the job is there");
+        if state.ended {
+            return state;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("the job never ends")
+}
+
+#[test]
+fn a_background_job_outlives_its_connection() {
+    each_shell(&|local| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let job = |actions: Vec<Action>, seconds: u64, name: &str| {
+            Action::Background(Box::new(Job { file: path(name), seconds, known: "{\"a\": \"it's\"}".into(), actions }))
+        };
+        let shell = |text: &str| {
+            let command = Command::Shell { text: text.into(), executable: None };
+            Action::Exec(ExecSpec { command, stdin: Some(b"input".to_vec()), ..ExecSpec::default() })
+        };
+        let mut node = local();
+        let started = act(
+            &mut *node,
+            &[job(vec![write(&path("w"), b"x\0y\n"), shell("sleep 1; cat; echo to >&2; exit 3")], 60, "jobs/one")],
+        );
+        assert!(matches!(started[..], [Done::Ok(_)]), "{started:?}");
+        drop(node);
+        let mut node = local();
+        let state = await_job(&mut *node, &path("jobs/one"));
+        assert!(state.complete && !state.late);
+        assert_eq!(state.known, "{\"a\": \"it's\"}");
+        assert!(state.until.expect("an end") >= state.began.expect("a beginning"));
+        let [Done::Ok(_), Done::Ok(output)] = &state.dones[..] else { panic!("{:?}", state.dones) };
+        assert_eq!((output.rc, &output.stdout[..], &output.stderr[..]), (3, &b"input"[..], &b"to\n"[..]));
+        assert_eq!(fs::read(path("w")).expect("written"), b"x\0y\n");
+        assert!(!fs::exists(path("jobs/one.job")).expect("told"), "its private directory is gone");
+        // One that takes too long is stopped with all it started.
+        act(&mut *node, &[job(vec![shell("sleep 77 & sleep 78; echo never")], 1, "jobs/two")]);
+        let state = await_job(&mut *node, &path("jobs/two"));
+        assert!(state.late && !state.complete, "{state:?}");
+        let processes = std::process::Command::new("ps").args(["-eo", "args"]).output().expect("ps");
+        let processes = String::from_utf8_lossy(&processes.stdout).into_owned();
+        assert!(!processes.contains("sleep 77") && !processes.contains("sleep 78"), "{processes}");
+        // The first failure ends it.
+        let fails = ExecSpec::argv(["false"]).into_action();
+        act(&mut *node, &[job(vec![fails, write(&path("never"), b"")], 60, "jobs/three")]);
+        let state = await_job(&mut *node, &path("jobs/three"));
+        assert!(state.complete && matches!(state.dones[..], [Done::Failed { .. }]), "{state:?}");
+        assert!(!fs::exists(path("never")).expect("told"));
+    });
+}
