@@ -248,8 +248,9 @@ impl HostState {
         }
     }
 
-    /// A number path that orders steps of one play: how far each frame has come.
+    /// A number path that orders steps of one play: how far each frame has come. Items of a loop do not count: hosts that read each
+    /// other in a loop would wait for each other.
     pub fn position(&self) -> Vec<usize> {
-        self.frames.iter().map(|f| f.next).chain(self.loop_state.as_ref().map(|l| l.next)).collect()
+        self.frames.iter().map(|f| f.next).collect()
     }
 }
