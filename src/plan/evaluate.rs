@@ -22,7 +22,12 @@ impl Interpreter {
     /// Evaluates the current task. Whatever is over is entered into the state; the rest is for the driver.
     pub fn turn(&self, st: &mut HostState) -> Turn {
         let Some((task, lineage)) = self.current(st) else { return Turn::End };
-        read_as(Reader { host: self.host.clone(), place: self.place(st), speculative: st.speculative });
+        let place = self.place(st);
+        if !st.speculative {
+            // Finding the task left frames behind: others that wait for this host must know, before it waits for them.
+            self.run.together.arrive(&self.host, place.clone());
+        }
+        read_as(Reader { host: self.host.clone(), place, speculative: st.speculative });
         self.take_given(st);
         let handler = st.frames.last().is_some_and(|f| matches!(f.kind, super::state::FrameKind::Handlers));
         if st.loop_state.is_none() && !handler {
@@ -194,6 +199,10 @@ impl Interpreter {
         };
         if let Some(unknown) = &lineage.maybe {
             return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
+        }
+        if draft.delegate_facts && st.speculative {
+            // Other hosts read it at once, and what was only thought of cannot be taken back from them.
+            return Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) };
         }
         let conditions = lineage.conditions(task);
         match draft.context.conditions(&conditions) {

@@ -92,12 +92,7 @@ impl Interpreter {
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included role {}", args.file));
         if args.public {
-            let scopes = self.run.role_scopes(&role);
-            for scope in [&scopes.defaults, &scopes.vars] {
-                for (name, definition) in &scope.vars {
-                    st.vars.include(name, definition.clone());
-                }
-            }
+            Arc::make_mut(&mut st.public_roles).push(role.clone());
         }
         self.enter_role(st, &role, &lineage);
         Turn::Done(Box::new(step))

@@ -47,6 +47,7 @@ impl Interpreter {
         st.loop_state = None;
         st.notified = BTreeSet::new();
         st.ran_roles = Arc::default();
+        st.public_roles = Arc::default();
         st.frames.clear();
         let mut handlers = vec![];
         for role in &self.play.roles {

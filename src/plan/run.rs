@@ -193,6 +193,18 @@ impl Run {
         lock(&self.published).insert(host.to_owned(), vars.clone());
     }
 
+    /// Variables and facts that a task sets for a host that plays no part (`delegate_facts`): it does not make them visible itself.
+    pub fn publish_for(&self, host: &str, set: &[(String, Value)], facts: &[(String, Value)]) {
+        let mut published = lock(&self.published);
+        let vars = published.entry(host.to_owned()).or_default();
+        for (name, value) in set {
+            vars.set_fact(name, value.clone());
+        }
+        if !facts.is_empty() {
+            vars.add_facts(facts.iter().cloned());
+        }
+    }
+
     /// The value hosts see as `groups`.
     pub fn groups_value(&self) -> Value {
         let inventory = self.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);

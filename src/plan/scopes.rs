@@ -30,7 +30,7 @@ impl Interpreter {
             }
         };
         let around = lineage.roles();
-        for role in &self.play.roles {
+        for role in self.play.roles.iter().chain(st.public_roles.iter()) {
             push(&run.role_scopes(role).defaults);
         }
         if let Some(own) = around.first() {
@@ -48,7 +48,7 @@ impl Interpreter {
         for scope in &self.play.scopes {
             push(scope);
         }
-        for role in &self.play.roles {
+        for role in self.play.roles.iter().chain(st.public_roles.iter()) {
             push(&run.role_scopes(role).vars);
         }
         if let Some(own) = around.first() {

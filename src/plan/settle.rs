@@ -196,6 +196,14 @@ impl Interpreter {
         }
     }
 
+    /// What a task sets for another host: that takes it up itself if it is in the batch.
+    fn give(&self, host: &str, set: Vec<(String, Value)>, facts: Vec<(String, Value)>) {
+        if !self.play.batch.iter().any(|h| h == host) {
+            self.run.publish_for(host, &set, &facts);
+        }
+        self.run.together.give(host, set, facts);
+    }
+
     /// Variables, facts and notifications that follow from a result.
     fn enter_result(&self, st: &mut HostState, draft: &Draft, step: &mut Step, registered: &Value) {
         let task = &draft.task;
@@ -222,8 +230,8 @@ impl Interpreter {
                 .map(|k| (resources::text_of(&k), facts.get_item(&k).unwrap_or_default()))
                 .collect();
             match module {
-                "set_fact" if draft.delegate_facts => self.run.together.give(target_name(&draft.target), pairs, vec![]),
-                _ if draft.delegate_facts => self.run.together.give(target_name(&draft.target), vec![], pairs),
+                "set_fact" if draft.delegate_facts => self.give(target_name(&draft.target), pairs, vec![]),
+                _ if draft.delegate_facts => self.give(target_name(&draft.target), vec![], pairs),
                 "set_fact" => {
                     for (name, value) in pairs {
                         st.vars.set_fact(&name, value);

@@ -161,6 +161,8 @@ pub struct HostState {
     pub failure: Option<(Value, Value)>,
     /// Roles whose tasks ran on this host (de-duplication).
     pub ran_roles: Arc<std::collections::BTreeSet<String>>,
+    /// Roles that `include_role` made `public`: from then on every task of the play sees their defaults and vars.
+    pub public_roles: Arc<Vec<Arc<RoleUse>>>,
     /// What is evaluated now rests on answers or actions that are still on their way: nobody is waited for.
     pub speculative: bool,
     /// How often `run_once` tasks were come to.
