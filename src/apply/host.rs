@@ -151,6 +151,32 @@ impl<'a> Applier<'a> {
                     }
                 }
             }
+            Turn::Again { draft, ending } => {
+                if !self.queue.is_empty() {
+                    // The answers must be those that hold after what is queued.
+                    *st = before;
+                    self.flush(st);
+                    return Continue(());
+                }
+                match super::retry::limits(&draft) {
+                    Ok((retries, delay)) if st.tries <= retries => {
+                        let tries = st.tries;
+                        *st = before;
+                        st.tries = tries;
+                        st.forget(&draft.target);
+                        std::thread::sleep(delay);
+                    }
+                    Ok((retries, _)) => {
+                        let step = self.interpreter().settle(st, &draft, Interpreter::exhausted(ending, retries));
+                        self.over(step, st);
+                    }
+                    Err(problem) => {
+                        let step = self.driver.broken(st, &problem);
+                        self.emit(step, st);
+                        return Break(());
+                    }
+                }
+            }
             Turn::Engine { draft, request } => {
                 if !self.queue.is_empty() {
                     *st = before;
@@ -236,7 +262,7 @@ impl<'a> Applier<'a> {
         loop {
             let before = st.clone();
             match interpreter.turn(&mut st) {
-                Turn::End | Turn::Broken(_) | Turn::Hello { .. } | Turn::Engine { .. } => return,
+                Turn::End | Turn::Broken(_) | Turn::Hello { .. } | Turn::Engine { .. } | Turn::Again { .. } => return,
                 Turn::Quiet => {}
                 Turn::Done(step) => {
                     if step.status == Status::Failed {

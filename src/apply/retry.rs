@@ -1,6 +1,8 @@
 //! One immediate step with its retries: `until`, `retries`, `delay`.
 
-use crate::plan::{Draft, Driver, Ending, Lost};
+use std::time::Duration;
+
+use crate::plan::{Draft, Driver, Ending, Interpreter, Lost};
 use crate::problem::Problem;
 use crate::resources::{Change, Resource};
 
@@ -18,6 +20,25 @@ pub fn run(driver: &mut Driver, draft: &Draft, resource: &dyn Resource, change: 
     if task.until.is_empty() && task.retries.is_none() {
         return once(driver);
     }
+    let (retries, delay) = limits(draft)?;
+    let mut attempt = 1;
+    loop {
+        let ending = once(driver)?;
+        let (held, ending) = driver.interpreter.until_holds(draft, ending, attempt)?;
+        if held {
+            return Ok(ending);
+        }
+        if attempt > retries {
+            return Ok(Interpreter::exhausted(ending, retries));
+        }
+        attempt += 1;
+        std::thread::sleep(delay);
+    }
+}
+
+/// How often a step is tried again, and the time between.
+pub fn limits(draft: &Draft) -> Result<(i64, Duration), Problem> {
+    let task = &draft.task;
     let number = |node: &Option<crate::yaml::Node>| -> Result<Option<f64>, Problem> {
         let Some(node) = node else { return Ok(None) };
         let text = draft.context.text(node).map_err(|e| e.into_problem().or_at(&node.span))?;
@@ -29,14 +50,5 @@ pub fn run(driver: &mut Driver, draft: &Draft, resource: &dyn Resource, change: 
     #[expect(clippy::cast_possible_truncation, reason = "a count of tries written by a person")]
     let retries = number(&task.retries)?.map_or(RETRIES, |n| n as i64).max(0);
     let delay = number(&task.delay)?.unwrap_or(DELAY).max(0.0);
-    let mut attempt = 1;
-    loop {
-        let ending = once(driver)?;
-        let (held, ending) = driver.interpreter.until_holds(draft, ending, attempt)?;
-        if held || attempt > retries {
-            return Ok(ending);
-        }
-        attempt += 1;
-        std::thread::sleep(std::time::Duration::from_secs_f64(delay));
-    }
+    Ok((retries, Duration::from_secs_f64(delay)))
 }

@@ -172,6 +172,8 @@ impl Driver<'_> {
                     }
                 }
                 Turn::Engine { draft, request } => self.request(st, &draft, &request),
+                // Only an apply tries again.
+                Turn::Again { draft, ending } => steps.push(self.interpreter.settle(st, &draft, ending)),
                 Turn::Broken(problem) => {
                     if let Some(resume) = resume.take() {
                         // Perhaps only for want of an answer: ask first, and look again.

@@ -93,4 +93,17 @@ impl Interpreter {
         };
         Ok((held, ending))
     }
+
+    /// What becomes of a step whose tries are used up: it failed, whatever its last result was.
+    pub fn exhausted(ending: Ending, retries: i64) -> Ending {
+        let note = |result: TaskResult| result.with("attempts", retries.max(1));
+        match ending {
+            Ending::Changed(result, _) => {
+                Ending::Failed { result: TaskResult { changed: true, ..note(result) }, invalid: false }
+            }
+            Ending::Unchanged(result) => Ending::Failed { result: note(result), invalid: false },
+            Ending::Failed { result, invalid } => Ending::Failed { result: note(result), invalid },
+            other => other,
+        }
+    }
 }

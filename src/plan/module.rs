@@ -115,13 +115,32 @@ impl Interpreter {
                 draft: Box::new(draft),
             },
             Err(stop) => self.stopped(st, draft, stop),
-            Ok(Verdict::Unchanged(result)) => self.settled(st, draft, Ending::Unchanged(result)),
+            Ok(Verdict::Unchanged(result)) => self.looked(st, draft, Ending::Unchanged(result)),
             Ok(Verdict::Skipped(result)) => {
                 let because = result.values.get("msg").map(resources::text_of);
                 self.settled(st, draft, Ending::Skipped(result, because))
             }
-            Ok(Verdict::Failed(result)) => self.settled(st, draft, Ending::Failed { result, invalid: false }),
+            Ok(Verdict::Failed(result)) => self.looked(st, draft, Ending::Failed { result, invalid: false }),
             Ok(Verdict::Change(change)) => Turn::Act { draft: Box::new(draft), resource, change: Box::new(change) },
+        }
+    }
+
+    /// A step that only looks is over, unless its `until` wants more than there is (yet).
+    fn looked(&self, st: &mut HostState, draft: Draft, ending: Ending) -> Turn {
+        if draft.task.until.is_empty() && draft.task.retries.is_none() {
+            return self.settled(st, draft, ending);
+        }
+        match self.until_holds(&draft, ending, st.tries + 1) {
+            Err(problem) => self.problem(st, draft, problem),
+            Ok((true, ending)) => self.settled(st, draft, ending),
+            Ok((false, _)) if self.planning => {
+                let unknown = Unknown::after_step(format!("{} (until it holds)", draft.name));
+                Turn::Blocked { unknown, draft: Box::new(draft) }
+            }
+            Ok((false, ending)) => {
+                st.tries += 1;
+                Turn::Again { draft: Box::new(draft), ending }
+            }
         }
     }
 

@@ -20,6 +20,7 @@ impl Interpreter {
     /// Enters how the current step ended (or is foretold to end) and moves on; the step's record.
     pub fn settle(&self, st: &mut HostState, draft: &Draft, ending: Ending) -> Step {
         let mut step = draft.step(0, &self.host, &self.play);
+        st.tries = 0;
         step.planned = ending.planned();
         let (mut result, mut failed, mut skipped, mut unknown) = (TaskResult::default(), false, false, None);
         match ending {

@@ -161,6 +161,8 @@ pub struct HostState {
     pub failure: Option<(Value, Value)>,
     /// Roles whose tasks ran on this host (de-duplication).
     pub ran_roles: Arc<std::collections::BTreeSet<String>>,
+    /// How often the current step was tried (`until`, `retries`).
+    pub tries: i64,
     /// Roles that `include_role` made `public`: from then on every task of the play sees their defaults and vars.
     pub public_roles: Arc<Vec<Arc<RoleUse>>>,
     /// What is evaluated now rests on answers or actions that are still on their way: nobody is waited for.

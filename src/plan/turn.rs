@@ -28,6 +28,8 @@ pub enum Turn {
     Blocked { unknown: Unknown, draft: Box<Draft> },
     /// A change to carry out.
     Act { draft: Box<Draft>, resource: Arc<dyn Resource>, change: Box<Change> },
+    /// Nothing is to be changed, but the task is tried until something holds, and it did not yet: look again later. The state counted the try.
+    Again { draft: Box<Draft>, ending: Ending },
     /// The engine acts on what the task asks (`meta`): the driver carries it out.
     Engine { draft: Box<Draft>, request: Request },
     /// The files are wrong in a way no host can go on from.

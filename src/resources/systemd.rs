@@ -10,7 +10,7 @@ use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done};
 use crate::problem::Problem;
-use crate::world::{Answer, Query, Stop, UnitState, View};
+use crate::world::{Answer, Query, Stop, UNIT_FOLDERS, UnitState, View};
 
 const DOC: &str = "\
 # systemd
@@ -41,7 +41,8 @@ taken to be there.
 
 ## Differences from Ansible
 
-`daemon_reload` together with a unit runs only where it can matter: the unit wants it, or an earlier step touched unit files. \
+`daemon_reload` together with a unit runs only where it can matter: the unit is restarted or reloaded, wants it, or an earlier step touched unit \
+files. \
 `scope: global` is not supported yet. The message of a failed start ends with the unit's status and journal.
 ";
 
@@ -282,7 +283,8 @@ impl Resource for Unit {
         };
         let reload = self.reload
             && (before.needs_reload
-                || ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/"].iter().any(|d| world.touched_below(d)));
+                || matches!(self.state, Some(Wanted::Restarted | Wanted::Reloaded))
+                || UNIT_FOLDERS.iter().any(|d| world.touched_below(d)));
         if reload {
             actions.push(self.systemctl("daemon-reload", &[]));
         }

@@ -10,4 +10,4 @@ mod view;
 pub use crate::blob::Algorithm;
 pub use answer::{Account, Answer, FileKind, GroupEntry, Output, PackageState, Stat, TreeEntry, UnitState};
 pub use query::Query;
-pub use view::{Effect, Stop, View, World};
+pub use view::{Effect, Stop, UNIT_FOLDERS, View, World};

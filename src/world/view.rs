@@ -45,6 +45,9 @@ pub struct World {
     predicted: Arc<HashMap<Query, Result<Answer, Unknown>>>,
 }
 
+/// Where systemd reads unit files from.
+pub const UNIT_FOLDERS: [&str; 4] = ["/etc/systemd/", "/run/systemd/", "/usr/lib/systemd/", "/lib/systemd/"];
+
 impl World {
     /// Takes in answers from the node; they replace older observed ones.
     pub fn observe(&mut self, answers: impl IntoIterator<Item = (Query, Answer)>) {
@@ -107,8 +110,11 @@ impl World {
             }
             matches!(query, Query::Tree { .. }) && paths.iter().any(|p| below(p, path).is_some())
         };
+        // What systemd says of a unit, above all whether it wants a daemon-reload, follows from unit files.
+        let units = paths.iter().any(|path| UNIT_FOLDERS.iter().any(|folder| path.starts_with(folder)));
         Arc::make_mut(&mut self.observed).retain(|query, _| match (query, file_path(query)) {
             (Query::Read { .. }, _) => false,
+            (Query::Unit { .. }, _) if units => false,
             (_, Some(path)) => !touched(query, path),
             _ => !predicted.contains_key(query),
         });
