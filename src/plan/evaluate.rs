@@ -281,7 +281,14 @@ impl Interpreter {
     pub(super) fn problem(&self, st: &mut HostState, draft: Draft, problem: Problem) -> Turn {
         let problem = problem.or_at(&draft.task.span);
         let result = TaskResult::unchanged().with("msg", crate::report::plain_problem(&problem));
-        self.settled(st, draft, Ending::Failed { result, invalid: true })
+        let ending = match problem.code {
+            // The module itself would refuse these.
+            "invalid-argument" | "missing-argument" | "unknown-argument" | "invalid-value" => {
+                Ending::Failed { result, invalid: true }
+            }
+            _ => Ending::Unrendered(result),
+        };
+        self.settled(st, draft, ending)
     }
 
     pub(super) fn stopped(&self, st: &mut HostState, draft: Draft, stop: Stop) -> Turn {

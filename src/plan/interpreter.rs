@@ -202,9 +202,6 @@ impl Interpreter {
         };
         match phase {
             Phase::Block | Phase::Rescue => {
-                if matches!(phase, Phase::Rescue) {
-                    st.failure = None;
-                }
                 if !block.always.is_empty() {
                     st.frames.push(Frame {
                         items: Arc::new(block.always.clone()),

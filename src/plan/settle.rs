@@ -23,6 +23,7 @@ impl Interpreter {
         st.tries = 0;
         step.planned = ending.planned();
         let (mut result, mut failed, mut skipped, mut unknown) = (TaskResult::default(), false, false, None);
+        let mut unrendered = false;
         match ending {
             Ending::Unchanged(r) => result = r,
             Ending::Skipped(r, because) => {
@@ -34,6 +35,12 @@ impl Interpreter {
                 result = r;
                 failed = true;
                 step.invalid = invalid;
+            }
+            Ending::Unrendered(r) => {
+                result = r;
+                failed = true;
+                unrendered = true;
+                step.invalid = true;
             }
             Ending::Unreachable(message) => {
                 result = TaskResult::unchanged().with("msg", message.clone()).with("unreachable", true);
@@ -64,7 +71,7 @@ impl Interpreter {
             }
         }
         let wholly_unknown = step.status == Status::Unknown;
-        let judged = (!skipped && !wholly_unknown && step.status != Status::Unreachable)
+        let judged = (!skipped && !unrendered && !wholly_unknown && step.status != Status::Unreachable)
             .then(|| self.judge(draft, &result, failed, unknown.as_ref()));
         let mut changed_unknown = None;
         match judged {
@@ -363,6 +370,7 @@ fn registered_loop(results: &[Value], changed: bool, failed: bool, all_skipped: 
     } else if failed {
         map.insert("msg".to_owned(), Value::from("One or more items failed"));
         map.insert("failed".to_owned(), Value::from(true));
+        map.insert("skipped".to_owned(), Value::from(false));
     } else {
         map.insert("msg".to_owned(), Value::from("All items completed"));
         map.insert("skipped".to_owned(), Value::from(false));
@@ -403,7 +411,8 @@ fn item_values(item: &Value, draft: &Draft) -> IndexMap<String, Value> {
 /// `ansible_failed_task`, as far as playbooks look at it.
 fn task_value(draft: &Draft) -> Value {
     Value::from_pairs([
-        ("name".to_owned(), Value::from(draft.name.clone())),
+        // A task without a name has an empty one here, whatever it is shown as.
+        ("name".to_owned(), Value::from(draft.task.keywords.name.as_ref().map_or("", |_| draft.name.as_str()))),
         ("action".to_owned(), Value::from(draft.action.clone())),
         ("tags".to_owned(), Value::from(draft.tags.clone())),
     ])

@@ -157,7 +157,7 @@ pub struct HostState {
     pub notified: std::collections::BTreeSet<usize>,
     pub loop_state: Option<LoopState>,
     pub end: End,
-    /// Inside a rescue: what failed (`ansible_failed_task`, `ansible_failed_result`).
+    /// What failed last (`ansible_failed_task`, `ansible_failed_result`): like Ansible's facts of that name, it stays.
     pub failure: Option<(Value, Value)>,
     /// Roles whose tasks ran on this host (de-duplication).
     pub ran_roles: Arc<std::collections::BTreeSet<String>>,

@@ -83,6 +83,8 @@ pub enum Ending {
         /// Wrong arguments or an undefined variable: would fail on any node.
         invalid: bool,
     },
+    /// A template or condition of the task itself failed: the module never ran, and `changed_when` and `failed_when` have no say.
+    Unrendered(TaskResult),
     Unreachable(String),
     /// Carried out.
     Changed(TaskResult, Box<Change>),

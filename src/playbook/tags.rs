@@ -65,7 +65,7 @@ pub fn tag_texts<E>(nodes: &[Node], render: &mut dyn FnMut(&Node) -> Result<Node
     Ok(all)
 }
 
-/// Whether a task with these tags (its own and inherited) is selected. An empty `only` selects all.
+/// Whether a task with these tags (its own and inherited) is selected. An empty `only` is `all`: what `never` keeps from running does not run.
 pub fn selected(tags: &[String], only: &[String], skip: &[String]) -> bool {
     let untagged = ["untagged".to_owned()];
     let is_tagged = !tags.is_empty();
@@ -73,9 +73,8 @@ pub fn selected(tags: &[String], only: &[String], skip: &[String]) -> bool {
     let has = |name: &str| tags.iter().any(|t| t == name);
     let meets = |list: &[String]| tags.iter().any(|t| list.contains(t));
     let asks = |list: &[String], name: &str| list.iter().any(|t| t == name);
-    let runs = only.is_empty()
-        || has("always")
-        || (asks(only, "all") && !has("never"))
+    let runs = has("always")
+        || ((only.is_empty() || asks(only, "all")) && !has("never"))
         || meets(only)
         || (asks(only, "tagged") && is_tagged && !has("never"));
     if !runs || skip.is_empty() {

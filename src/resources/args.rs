@@ -177,6 +177,11 @@ impl Args {
     }
 
     /// The value as rendered; `None` if absent or null.
+    /// As it was given: none is a value too.
+    pub fn as_given(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
     pub fn raw(&self, name: &str) -> Option<&Value> {
         self.values.get(name).filter(|v| !v.is_none())
     }

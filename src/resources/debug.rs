@@ -61,7 +61,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         // `var: "{{ x }}"` whose value is no text: there is nothing to look up.
         Some(var) => TaskResult::unchanged().with(&text_of(var), var.clone()),
         None => {
-            let message = args.raw("msg").cloned().unwrap_or_else(|| Value::from("Hello world!"));
+            let message = args.as_given("msg").cloned().unwrap_or_else(|| Value::from("Hello world!"));
             TaskResult::unchanged().with("msg", message)
         }
     };

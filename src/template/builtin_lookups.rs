@@ -34,14 +34,15 @@ fn variables(context: &Context, terms: &[Value], options: &IndexMap<String, Valu
         let Some(name) = term.as_str() else {
             return Err(EvalError::Failed(Problem::new("template", "`vars` looks up names, which are text")));
         };
-        let value = match context.resolve(name)? {
-            Some(value) => check_one(&value).and_then(|()| force(value)),
-            None => Err(EvalError::Undefined(Problem::new("undefined-variable", format!("`{name}` is undefined")))),
-        };
-        match (value, options.get("default")) {
-            (Err(EvalError::Undefined(_)), Some(default)) => found.push(default.clone()),
-            (value, _) => found.push(value?),
-        }
+        // The default is for a name that nothing defines, not for a value that rests on one; none is no default.
+        found.push(match (context.resolve(name)?, options.get("default").filter(|d| !d.is_none())) {
+            (Some(value), _) => check_one(&value).and_then(|()| force(value))?,
+            (None, Some(default)) => default.clone(),
+            (None, None) => {
+                let problem = Problem::new("undefined-variable", format!("`{name}` is undefined"));
+                return Err(EvalError::Undefined(problem));
+            }
+        });
     }
     Ok(found)
 }

@@ -13,6 +13,7 @@
 
 mod compare;
 mod inventories;
+mod random;
 mod sides;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ fn main() {
         })
         .collect();
     trials.extend(inventories::trials());
+    trials.extend(random::trials());
     libtest_mimic::run(&args, trials).exit();
 }
 

@@ -9,7 +9,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use super::expr::is_method;
 use super::frame::Frame;
 use super::objects::{
-    BoundMethod, Builtin, Cycler, Joiner, LoopValue, MacroValue, Namespace, RangeValue, Time, Undefined, Why,
+    BoundMethod, Builtin, Cycler, Failed, Joiner, LoopValue, MacroValue, Namespace, RangeValue, Time, Undefined, Why,
 };
 use super::{Interp, MAX_CALLS, Result, check_one, failed, mutate, ops};
 use crate::problem::Problem;
@@ -370,6 +370,8 @@ impl Interp<'_> {
                 }
                 return Ok(if wants_list { Value::from(Vec::<Value>::new()) } else { Value::from(()) });
             }
+            // What it found is undefined: `default` and `is defined` still have their say.
+            Err(error @ EvalError::Undefined(_)) => return Ok(Failed::standing_for(Err(error))),
             Err(error) => return Err(error),
         };
         if wants_list {
@@ -389,7 +391,19 @@ impl Interp<'_> {
     pub(super) fn filter(&mut self, name: &str, value: Value, args: &Args) -> Result<Value> {
         match call::short_name(name) {
             "default" | "d" => {
-                let evaluated = self.args(args)?;
+                let evaluated = match self.args(args) {
+                    // To Ansible a variable whose template fails is a value until it is used, and this one is not.
+                    Err(EvalError::Failed(problem))
+                        if !value.is_undefined()
+                            && Undefined::of(&value).is_none()
+                            && args.named.is_empty()
+                            && args.positional.len() == 1
+                            && problem.notes.iter().any(|n| n.starts_with("in the value of")) =>
+                    {
+                        return Ok(value);
+                    }
+                    evaluated => evaluated?,
+                };
                 return default_filter(value, &evaluated);
             }
             "ternary" => {

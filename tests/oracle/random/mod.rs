@@ -1,0 +1,101 @@
+//! Random playbooks beside ansible-core: a seed makes a repository (`generate`), both programs run it, and what each task did, what
+//! each variable is in the end and what `plan` foretold are compared.
+//!
+//! Cases that once differed stand in `found/` (smaller than they were found) and are run first.
+//!
+//!     KDEPLOY_ORACLE_SEED=N     the cases from seed N on, instead of those from 1
+//!     KDEPLOY_ORACLE_CASES=N    how many (600)
+//!     KDEPLOY_ORACLE_SHRINK=N   how many smaller cases are tried where one differs (100)
+
+mod compare;
+mod expressions;
+mod generate;
+mod rng;
+mod runner;
+mod shrink;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+use generate::{Repository, generate};
+use runner::Runner;
+
+const BATCH: u64 = 50;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+fn found() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/random/found")
+}
+
+/// The recorded cases, then batches of new ones.
+pub fn trials() -> Vec<Trial> {
+    let (first, count) = (number("KDEPLOY_ORACLE_SEED", 1), number("KDEPLOY_ORACLE_CASES", 600));
+    let mut trials = vec![Trial::test("random::found", recorded).with_ignored_flag(true)];
+    let mut seed = first;
+    while seed < first + count {
+        let end = (seed + BATCH).min(first + count);
+        trials.push(
+            Trial::test(format!("random::seeds_{seed}_to_{}", end - 1), move || batch(seed..end))
+                .with_ignored_flag(true),
+        );
+        seed = end;
+    }
+    trials
+}
+
+fn recorded() -> Result<(), Failed> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(found()).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    files.sort();
+    let mut runner = Runner::start()?;
+    let mut differing = String::new();
+    for path in files.iter().filter(|p| p.extension().is_some_and(|e| e == "yml")) {
+        let case: Value = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
+        let repository = Repository {
+            files: case["files"].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            args: case["args"].as_array().into_iter().flatten().filter_map(|a| a.as_str()).map(str::to_owned).collect(),
+        };
+        let differences = runner.differences(&repository)?;
+        if !differences.is_empty() {
+            differing += &format!("{}:\n{}\n", path.display(), differences.join("\n"));
+        }
+    }
+    if differing.is_empty() { Ok(()) } else { Err(differing.into()) }
+}
+
+fn batch(seeds: std::ops::Range<u64>) -> Result<(), Failed> {
+    let mut runner = Runner::start()?;
+    let mut differing = String::new();
+    for seed in seeds {
+        let repository = generate(seed);
+        let differences = runner.differences(&repository)?;
+        if differences.is_empty() {
+            continue;
+        }
+        eprintln!("seed {seed}:\n  {}", differences.join("\n  "));
+        let (small, differences) = shrink::shrink(&mut runner, &repository, number("KDEPLOY_ORACLE_SHRINK", 100))?;
+        let text = written(seed, &small, &differences);
+        std::fs::create_dir_all(found())?;
+        std::fs::write(found().join(format!("{seed}.yml")), &text)?;
+        differing += &text;
+    }
+    if differing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("differences; the cases are in {}\n{differing}", found().display()).into())
+    }
+}
+
+/// A case as a file of `found/`.
+fn written(seed: u64, case: &Repository, differences: &[String]) -> String {
+    let comments: String = differences.iter().take(12).flat_map(|d| d.lines()).map(|l| format!("#   {l}\n")).collect();
+    let files: BTreeMap<&String, &Value> = case.files.iter().collect();
+    let body = serde_yaml::to_string(&json!({"args": case.args, "files": files})).unwrap_or_default();
+    format!("# From seed {seed}. What differed:\n{comments}{body}\n")
+}
