@@ -91,6 +91,16 @@ impl Project {
         (outcome, states)
     }
 
+    /// Plans once more from what was observed.
+    pub fn plan_from(&self, states: States) -> Outcome {
+        apply::walk(&self.run, &self.schedule, &self.fleet, &states, Phase::Plan, &|| false)
+    }
+
+    /// Says a warning on standard error.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.run.warn(text);
+    }
+
     /// Apply: the same evaluation, carried out. `observed`: what a plan just saw.
     pub fn apply(&self, observed: Option<States>, interrupted: &(dyn Fn() -> bool + Sync)) -> Outcome {
         let states = observed.map(States::into_start).unwrap_or_default();

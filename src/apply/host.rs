@@ -123,7 +123,10 @@ impl<'a> Applier<'a> {
                 self.over(step, st);
             }
             Turn::Act { draft, resource, change } => {
-                if draft.check_mode == Some(true) {
+                if let Some(why) = self.objection(st, &draft) {
+                    let step = self.interpreter().settle(st, &draft, Ending::Stopped(why));
+                    self.over(step, st);
+                } else if draft.check_mode == Some(true) {
                     let step = self.interpreter().settle(st, &draft, Ending::Foretold(change));
                     self.over(step, st);
                 } else if is_immediate(&draft, &change) {
@@ -197,6 +200,13 @@ impl<'a> Applier<'a> {
             }
         }
         Continue(())
+    }
+
+    /// Why a saved plan does not let this change happen.
+    fn objection(&self, st: &HostState, draft: &Draft) -> Option<String> {
+        let interpreter = self.interpreter();
+        let guard = interpreter.guard.as_ref()?;
+        guard.objection(&interpreter.key_of(st, draft), &draft.basis.answers, &st.stopped)
     }
 
     /// A step could not be judged for sure: sends what is queued, else forgets what was foretold, so that the node is asked. False if

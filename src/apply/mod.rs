@@ -46,6 +46,12 @@ impl States {
         Self { hosts: Mutex::new(fresh) }
     }
 
+    /// The same, as a copy.
+    pub fn start(&self) -> Self {
+        let hosts = lock(&self.hosts).clone();
+        Self { hosts: Mutex::new(hosts) }.into_start()
+    }
+
     fn take(&self, host: &str) -> HostState {
         lock(&self.hosts).remove(host).unwrap_or_default()
     }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use clap::Args;
 
+use super::planning::{self, Made, PlanningOptions};
 use super::{Exit, terminal};
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::plan::Outcome;
@@ -28,6 +29,8 @@ pub struct ApplyArgs {
     #[arg(short = 'C', long)]
     pub check: bool,
     #[command(flatten)]
+    pub planning: PlanningOptions,
+    #[command(flatten)]
     pub hosts: HostOptions,
     #[command(flatten)]
     pub select: SelectOptions,
@@ -47,12 +50,14 @@ impl ApplyArgs {
         }
         project.require_selection(self.select.allow_empty)?;
         terminal::catch_interrupts();
-        if self.no_plan && !self.check {
+        let limited = self.planning.with_deps || !self.planning.target.is_empty();
+        if self.no_plan && !self.check && !limited {
             let outcome = project.apply(None, &terminal::interrupted);
             return Ok(self.finish(&project, &started, &outcome));
         }
-        let (plan, states) = project.plan();
+        let Made { outcome: plan, states, notes } = planning::make(&project, &self.planning)?;
         project.finish_progress();
+        notes.iter().for_each(|note| project.warn(note.clone()));
         let counts = PlanCounts::of(&plan.steps);
         if !json {
             let text = report::plan_text(&plan, &project.title("Plan of"), project.style, self.output.verbose);

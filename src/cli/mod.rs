@@ -10,6 +10,7 @@ mod graph;
 mod init;
 mod inventory;
 mod plan;
+mod planning;
 mod run;
 mod terminal;
 mod vault;

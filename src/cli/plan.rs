@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::planning::{self, PlanningOptions};
 use super::{Exit, terminal};
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::plan::PlanGraph;
@@ -20,6 +21,8 @@ pub struct PlanArgs {
     #[arg(long)]
     pub detailed_exitcode: bool,
     #[command(flatten)]
+    pub planning: PlanningOptions,
+    #[command(flatten)]
     pub hosts: HostOptions,
     #[command(flatten)]
     pub select: SelectOptions,
@@ -37,8 +40,10 @@ impl PlanArgs {
             return Ok(Exit::Done);
         }
         project.require_selection(self.select.allow_empty)?;
-        let (outcome, _) = project.plan();
+        let made = planning::make(&project, &self.planning)?;
+        let outcome = made.outcome;
         project.finish_progress();
+        made.notes.iter().for_each(|note| project.warn(note.clone()));
         if let Err(cycle) = PlanGraph::of(&outcome).order() {
             unreachable!("the plan has a cycle through steps {cycle:?}");
         }

@@ -82,7 +82,11 @@ impl Interpreter {
             delegate_facts: false,
             background: None,
             module,
+            basis: super::basis::Basis::default(),
         };
+        if self.planning || self.run.keeps_basis() {
+            draft.basis = self.variable_basis(&draft);
+        }
         match settings {
             Ok((target, identity, no_log, ignore_errors, check_mode, delegate_facts, once, timeout)) => {
                 if let Some(target) = target {

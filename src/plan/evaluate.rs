@@ -5,6 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
+use super::guard::StepKey;
 use super::interpreter::Interpreter;
 use super::lineage::Lineage;
 use super::state::{End, HostState, LoopState};
@@ -151,8 +152,7 @@ impl Interpreter {
     /// True if tags select the task.
     fn is_selected(&self, st: &HostState, task: &Arc<Task>, lineage: &Arc<Lineage>) -> Result<bool, Problem> {
         let tags = self.tags_of(st, task, lineage)?;
-        let options = &self.run.options;
-        Ok(crate::playbook::selected(&tags, &options.tags, &options.skip_tags))
+        Ok(self.run.selects(&tags))
     }
 
     /// Tags of a task with those it inherits, rendered.
@@ -194,6 +194,10 @@ impl Interpreter {
         handler: bool,
     ) -> Turn {
         let draft = match self.draft(st, task, lineage, context, item, handler) {
+            Ok(draft) => draft,
+            Err(turn) => return turn,
+        };
+        let draft = match self.guarded(st, draft) {
             Ok(draft) => draft,
             Err(turn) => return turn,
         };
@@ -258,6 +262,28 @@ impl Interpreter {
         };
         let label = resources::text_of(&item);
         self.draft(st, task, lineage, context, Some((item, label)), handler)
+    }
+
+    /// Which step this is, for a guard.
+    pub fn key_of(&self, st: &HostState, draft: &Draft) -> StepKey {
+        let path = draft.task.span.path_line();
+        let item = draft.item.as_ref().map(|(_, label)| label.clone());
+        let visit = st.come_to.get(&(path.clone(), draft.name.clone(), item.clone())).copied().unwrap_or(0);
+        StepKey { host: self.host.clone(), path, task: draft.name.clone(), item, visit: visit + 1 }
+    }
+
+    /// Steps that a guard leaves out are passed over; those that depend on one that stopped stop too.
+    fn guarded(&self, st: &mut HostState, draft: Draft) -> Result<Draft, Turn> {
+        let Some(guard) = &self.guard else { return Ok(draft) };
+        let key = self.key_of(st, &draft);
+        if guard.left_out.contains(&key) {
+            let result = TaskResult::unchanged().with("skip_reason", "not targeted");
+            return Err(self.settled(st, draft, Ending::Skipped(result, Some("not targeted".to_owned()))));
+        }
+        match guard.waits_in_vain(&key, &st.stopped) {
+            Some(why) => Err(self.settled(st, draft, Ending::Stopped(why))),
+            None => Ok(draft),
+        }
     }
 
     /// The step does not run because of a condition.

@@ -22,6 +22,8 @@ pub struct Interpreter {
     pub hellos: BTreeMap<(String, String), Hello>,
     /// Nothing is carried out: results of steps that would change something are foretold.
     pub planning: bool,
+    /// Limits of an apply.
+    pub guard: Option<Arc<super::guard::Guard>>,
     pub(super) magic: Arc<Scope>,
 }
 
@@ -33,6 +35,7 @@ impl Interpreter {
             host: host.to_owned(),
             hellos: BTreeMap::new(),
             planning,
+            guard: if planning { None } else { run.guard() },
             magic: magic::of_host(run, host),
         }
     }
@@ -46,6 +49,7 @@ impl Interpreter {
         st.failure = None;
         st.loop_state = None;
         st.notified = BTreeSet::new();
+        st.maybe_notified = Arc::default();
         st.ran_roles = Arc::default();
         st.public_roles = Arc::default();
         st.frames.clear();
@@ -140,7 +144,11 @@ impl Interpreter {
                 if let Some(index) = st.notified.range(frame.next..).next().copied() {
                     frame.next = index;
                     let handler = &st.handlers[index];
-                    return Some((handler.task.clone(), handler.lineage.clone()));
+                    let lineage = match st.maybe_notified.get(&index) {
+                        Some(unknown) => Lineage::below_maybe(&handler.lineage, unknown.clone()),
+                        None => handler.lineage.clone(),
+                    };
+                    return Some((handler.task.clone(), lineage));
                 }
                 // A handler may have notified one that stands before it: go round again.
                 if st.notified.is_empty() {
@@ -184,6 +192,9 @@ impl Interpreter {
         if let Some(frame) = st.frames.last_mut() {
             if matches!(frame.kind, FrameKind::Handlers) {
                 st.notified.remove(&frame.next);
+                if st.maybe_notified.contains_key(&frame.next) {
+                    Arc::make_mut(&mut st.maybe_notified).remove(&frame.next);
+                }
             }
             frame.next += 1;
         }

@@ -39,6 +39,11 @@ impl Lineage {
         Arc::new(Self { parent: Some(parent.clone()), source, maybe: parent.maybe.clone() })
     }
 
+    /// The same place, of which it is not known whether it is come to.
+    pub fn below_maybe(this: &Arc<Self>, unknown: Unknown) -> Arc<Self> {
+        Arc::new(Self { maybe: Some(unknown), ..(**this).clone() })
+    }
+
     pub fn keywords(&self) -> &Keywords {
         match &self.source {
             Source::Play(play) => &play.keywords,

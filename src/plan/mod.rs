@@ -3,10 +3,12 @@
 //! Stands between *observe* and *apply*. One [`Interpreter`] serves both: `plan` foretells with it, `apply` carries
 //! out. `schedule` orders plays and batches; `host` drives one host; `graph` is the whole as a petgraph.
 
+mod basis;
 mod draft;
 mod evaluate;
 mod fleet;
 mod graph;
+mod guard;
 mod host;
 mod include;
 mod interpreter;
@@ -24,16 +26,20 @@ mod settle;
 mod speculate;
 mod state;
 mod step;
+mod target;
 mod together;
 mod turn;
 
+pub use basis::{Basis, Thing, query_words};
 pub use fleet::{Fleet, target_key, target_name};
-pub use graph::{EdgeKind, PlanGraph};
+pub use graph::{Contradiction, EdgeKind, PlanGraph, contradictions, shown_steps};
+pub use guard::{Foretold, Guard, StepKey, step_keys};
 pub use host::{Driver, Lost, Wanted, conclude};
 pub use interpreter::Interpreter;
 pub use run::{PlayRun, Run, RunOptions, lock};
 pub use schedule::{Batches, HostWork, in_parallel, schedule};
 pub use state::{End, HostState};
 pub use step::{Event, HostSummary, Knowledge, Outcome, Planned, Sink, Status, Step};
+pub use target::find_steps;
 pub use together::Place;
 pub use turn::{Draft, Ending, Request, Turn};

@@ -46,6 +46,10 @@ impl Interpreter {
             Ok(args) => args,
             Err(stop) => return self.stopped(st, draft, stop),
         };
+        let basis = self.planning || self.run.keeps_basis();
+        if basis {
+            self.thing_basis(&mut draft.basis, module, &args);
+        }
         let background = match self.background(&draft, module) {
             Ok(background) => background,
             Err(stop) => return self.stopped(st, draft, stop),
@@ -99,6 +103,15 @@ impl Interpreter {
             && !rested_on.is_empty()
         {
             return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
+        }
+        if basis {
+            super::basis::answer_basis(
+                &mut draft.basis,
+                &world,
+                &rested_on,
+                self.run.keeps_basis(),
+                st.clouded.is_some(),
+            );
         }
         if let (Some((seconds, poll)), Some(dir), Ok(verdict)) = (background, dir, &verdict) {
             let request = resources::background::Request { dir, seconds, poll };

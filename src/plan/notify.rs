@@ -1,13 +1,18 @@
 //! Notifications: which handlers a change marks.
 
+use std::sync::Arc;
+
 use super::interpreter::Interpreter;
 use super::state::HostState;
 use super::turn::Draft;
 use crate::resources;
+use crate::template::Unknown;
 
 impl Interpreter {
     /// Marks the handlers a task notifies, by name or listened topic.
-    pub(super) fn notify(&self, st: &mut HostState, draft: &Draft) -> Vec<String> {
+    ///
+    /// `maybe`: it is not known whether the task changes anything, so the handlers only may run.
+    pub(super) fn notify(&self, st: &mut HostState, draft: &Draft, maybe: Option<&Unknown>) -> Vec<String> {
         let mut notified = vec![];
         for node in draft.lineage.notifications(&draft.task) {
             let names: Vec<String> = match draft.context.value(&node) {
@@ -21,7 +26,18 @@ impl Interpreter {
                     self.run.warn(format!("{}: no handler is named `{name}` or listens to it", draft.task.span));
                 }
                 notified.extend(found.iter().map(|i| self.handler_name(st, *i)));
-                st.notified.extend(found);
+                for index in found {
+                    let is_new = st.notified.insert(index);
+                    match maybe {
+                        Some(unknown) if is_new => {
+                            Arc::make_mut(&mut st.maybe_notified).insert(index, unknown.clone());
+                        }
+                        None if st.maybe_notified.contains_key(&index) => {
+                            Arc::make_mut(&mut st.maybe_notified).remove(&index);
+                        }
+                        _ => {}
+                    }
+                }
             }
         }
         notified

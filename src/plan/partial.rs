@@ -21,6 +21,14 @@ impl PartialResult {
         Value::from_object(Self { known, unknown })
     }
 
+    /// The same without a key, which is unknown then.
+    pub fn without(result: &Value, key: &str, unknown: &Unknown) -> Value {
+        let Some(partial) = result.downcast_object_ref::<Self>() else { return result.clone() };
+        let mut known = partial.known.clone();
+        known.shift_remove(key);
+        Self::value(known, unknown.clone())
+    }
+
     /// A result with more keys, partial if it was.
     pub fn extend(result: &Value, extra: IndexMap<String, Value>) -> Value {
         if let Some(unknown) = Unknown::of(result) {
@@ -55,6 +63,10 @@ impl Object for PartialResult {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
+        // A step that is known to run was neither skipped nor unreachable.
+        if matches!(name, "skipped" | "unreachable") && self.known.contains_key("changed") {
+            return self.known.get(name).cloned();
+        }
         Some(self.known.get(name).cloned().unwrap_or_else(|| self.unknown.clone().into_value()))
     }
 

@@ -1,18 +1,20 @@
 //! What all hosts of one run share: inventory, loader, template engine, options, and what hosts publish for each other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use minijinja::Value;
 
+use super::basis::Thing;
 use super::state::HostVars;
 use super::step::{Event, Sink};
 use super::together::Together;
 use crate::inventory::Inventory;
 use crate::node::{HostKeyPolicy, Secret};
-use crate::playbook::{Loader, Play, RoleUse};
+use crate::playbook::{Loader, Play, RoleUse, Task};
 use crate::problem::Problem;
 use crate::template::{Context, Engine, SearchPaths};
 use crate::vars::Scope;
@@ -93,6 +95,13 @@ pub struct Run {
     host_scopes: Mutex<HashMap<String, Arc<Vec<Arc<Scope>>>>>,
     role_scopes: Mutex<HashMap<usize, (Arc<RoleUse>, Arc<RoleScopes>)>>,
     warned: Mutex<std::collections::BTreeSet<String>>,
+    /// Digests of the answers each step rests on are kept: a plan is saved, or a saved one applied.
+    keeps_basis: AtomicBool,
+    guard: RwLock<Option<Arc<super::guard::Guard>>>,
+    /// Tags select nothing for now: a plan of all there is, to see what a selection leaves out.
+    all_tags: AtomicBool,
+    /// Variables each task mentions, by the task's address (the task is kept, so that it stays its own).
+    mentions: Mutex<HashMap<usize, (Arc<Task>, Arc<BTreeSet<Thing>>)>>,
 }
 
 impl Run {
@@ -122,7 +131,51 @@ impl Run {
             host_scopes: Mutex::default(),
             role_scopes: Mutex::default(),
             warned: Mutex::default(),
+            keeps_basis: AtomicBool::new(false),
+            guard: RwLock::default(),
+            all_tags: AtomicBool::new(false),
+            mentions: Mutex::default(),
         })
+    }
+
+    /// True if steps keep digests of what they rest on.
+    pub fn keeps_basis(&self) -> bool {
+        self.keeps_basis.load(Ordering::Relaxed)
+    }
+
+    pub fn keep_basis(&self) {
+        self.keeps_basis.store(true, Ordering::Relaxed);
+    }
+
+    /// Limits of the apply that follows.
+    pub fn guard(&self) -> Option<Arc<super::guard::Guard>> {
+        self.guard.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub fn set_guard(&self, guard: super::guard::Guard) {
+        *self.guard.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(guard));
+    }
+
+    /// From now on every tag is selected (`true`), or those of the command line.
+    pub fn select_all_tags(&self, all: bool) {
+        self.all_tags.store(all, Ordering::Relaxed);
+    }
+
+    /// True if tags select a task.
+    pub fn selects(&self, tags: &[String]) -> bool {
+        let wanted: &[String] = if self.all_tags.load(Ordering::Relaxed) { &[] } else { &self.options.tags };
+        crate::playbook::selected(tags, wanted, &self.options.skip_tags)
+    }
+
+    /// Variables a task mentions; found once per task.
+    pub fn mentions_of(&self, task: &Arc<Task>, find: impl FnOnce() -> BTreeSet<String>) -> BTreeSet<Thing> {
+        let key = Arc::as_ptr(task) as usize;
+        if let Some((_, found)) = lock(&self.mentions).get(&key) {
+            return (**found).clone();
+        }
+        let found: Arc<BTreeSet<Thing>> = Arc::new(find().into_iter().map(Thing::Variable).collect());
+        lock(&self.mentions).insert(key, (task.clone(), found.clone()));
+        (*found).clone()
     }
 
     /// Says a warning once.

@@ -21,6 +21,14 @@ impl Interpreter {
     pub fn settle(&self, st: &mut HostState, draft: &Draft, ending: Ending) -> Step {
         let mut step = draft.step(0, &self.host, &self.play);
         st.tries = 0;
+        step.basis.seq = Some(st.seq);
+        if let Ending::Foretold(change) | Ending::Changed(_, change) = &ending {
+            super::basis::change_basis(&mut step.basis, change);
+            // Whether a command succeeds, and what it says, only its run can tell.
+            if change.opaque && matches!(ending, Ending::Foretold(_)) && step_runs(change) {
+                step.knowledge = Knowledge::Unknown;
+            }
+        }
         step.planned = ending.planned();
         let (mut result, mut failed, mut skipped, mut unknown) = (TaskResult::default(), false, false, None);
         let mut unrendered = false;
@@ -41,6 +49,14 @@ impl Interpreter {
                 failed = true;
                 unrendered = true;
                 step.invalid = true;
+            }
+            Ending::Stopped(why) => {
+                result = TaskResult::unchanged().with("msg", why);
+                failed = true;
+                step.stopped = true;
+                if let Some(key) = self.guard.is_some().then(|| self.key_of(st, draft)) {
+                    std::sync::Arc::make_mut(&mut st.stopped).insert(key);
+                }
             }
             Ending::Unreachable(message) => {
                 result = TaskResult::unchanged().with("msg", message.clone()).with("unreachable", true);
@@ -71,7 +87,7 @@ impl Interpreter {
             }
         }
         let wholly_unknown = step.status == Status::Unknown;
-        let judged = (!skipped && !unrendered && !wholly_unknown && step.status != Status::Unreachable)
+        let judged = (!skipped && !unrendered && !step.stopped && !wholly_unknown && step.status != Status::Unreachable)
             .then(|| self.judge(draft, &result, failed, unknown.as_ref()));
         let mut changed_unknown = None;
         match judged {
@@ -99,6 +115,10 @@ impl Interpreter {
         }
         let registered =
             self.registered(&result, failed, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
+        let registered = match step.knowledge {
+            Knowledge::Unknown if !wholly_unknown => self.known_before(draft, registered, unknown.as_ref()),
+            _ => registered,
+        };
         step.changed = result.changed && !failed;
         if step.status == Status::Ok {
             step.status = match (failed, skipped) {
@@ -115,11 +135,22 @@ impl Interpreter {
         step.result = result;
         step.ignored = failed && draft.ignore_errors && step.status != Status::Unreachable;
         let in_loop = st.loop_state.is_some() && draft.item.is_some();
+        if self.guard.is_some() {
+            let key = self.key_of(st, draft);
+            *std::sync::Arc::make_mut(&mut st.come_to).entry((key.path, key.task, key.item)).or_insert(0) += 1;
+        }
+        if step.stopped && in_loop {
+            st.counts.failed += 1;
+        }
         self.enter_result(st, draft, &mut step, &registered);
         if let Some((item, _)) = &draft.item {
             for (key, value) in item_values(item, draft) {
                 step.result.values.entry(key).or_insert(value);
             }
+        }
+        st.seq += 1;
+        if step.knowledge == Knowledge::Known && !step.basis.on.is_empty() {
+            step.knowledge = Knowledge::Predicted;
         }
         step.rescued = self.move_on(st, draft, &step, registered);
         if !in_loop {
@@ -212,6 +243,14 @@ impl Interpreter {
         self.run.together.give(host, set, facts);
     }
 
+    /// What is known of a command's result before it ran: not whether it fails, where that is allowed.
+    fn known_before(&self, draft: &Draft, registered: Value, unknown: Option<&Unknown>) -> Value {
+        match unknown {
+            Some(unknown) if draft.ignore_errors => PartialResult::without(&registered, "failed", unknown),
+            _ => registered,
+        }
+    }
+
     /// Variables, facts and notifications that follow from a result.
     fn enter_result(&self, st: &mut HostState, draft: &Draft, step: &mut Step, registered: &Value) {
         let task = &draft.task;
@@ -271,7 +310,11 @@ impl Interpreter {
         }
         let may_have_changed = step.changed || (step.status == Status::Unknown && step.planned != Planned::None);
         if may_have_changed && !matches!(step.status, Status::Failed | Status::Unreachable) {
-            step.notifies = self.notify(st, draft);
+            let maybe = step.unknown.clone().filter(|_| step.status == Status::Unknown).or_else(|| {
+                // Whether it counts as changed is known only from its result.
+                (step.status == Status::Unknown).then(|| Unknown::after_step(draft.name.clone()))
+            });
+            step.notifies = self.notify(st, draft, maybe.as_ref());
         }
     }
 
@@ -282,6 +325,8 @@ impl Interpreter {
             st.end = super::state::End::Unreachable;
             return false;
         }
+        // It is told as failed, but the host goes on with what does not depend on it.
+        let failed = failed && !step.stopped;
         if let Some(looping) = &mut st.loop_state
             && let Some((item, _)) = &draft.item
         {
@@ -421,4 +466,9 @@ fn task_value(draft: &Draft) -> Value {
 /// Python's splitlines, as far as command output needs it.
 fn split_lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
+}
+
+/// A program whose result is all there is to know of it.
+fn step_runs(change: &Change) -> bool {
+    change.kind == crate::resources::ChangeKind::Run
 }

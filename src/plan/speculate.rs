@@ -108,6 +108,9 @@ impl Interpreter {
             invalid: false,
             notifies: vec![],
             batch: 0,
+            basis: super::basis::Basis::default(),
+            begin: 0.0,
+            stopped: false,
         }
     }
 }

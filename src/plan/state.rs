@@ -173,6 +173,13 @@ pub struct HostState {
     pub counts: HostSummary,
     /// In a plan: a step before may have changed the node in ways that are not known, so what seems to be missing may be there by then.
     pub clouded: Option<crate::template::Unknown>,
+    /// Number of the next step on this host, over all plays.
+    pub seq: usize,
+    /// Under a guard: how often each place was come to, and the steps that stopped.
+    pub come_to: Arc<HashMap<(String, String, Option<String>), usize>>,
+    pub stopped: Arc<std::collections::HashSet<super::guard::StepKey>>,
+    /// In a plan: handlers that may be notified, by a step of which that is not known.
+    pub maybe_notified: Arc<std::collections::BTreeMap<usize, crate::template::Unknown>>,
     /// A failed host that only runs what `force_handlers` and `always` ask for.
     pub failed: bool,
 }
@@ -181,8 +188,8 @@ pub struct HostState {
 #[derive(Debug, Clone, Default)]
 pub struct Target {
     pub worlds: HashMap<String, World>,
-    /// Predictions so far, to seed the world of an identity that comes later.
-    predicted: Arc<Vec<Effect>>,
+    /// Predictions so far with the step they are of, to seed the world of an identity that comes later.
+    predicted: Arc<Vec<(Effect, usize)>>,
 }
 
 impl HostState {
@@ -192,7 +199,9 @@ impl HostState {
         let predicted = target.predicted.clone();
         target.worlds.entry(identity.to_owned()).or_insert_with(|| {
             let mut world = World::default();
-            world.predict(&predicted);
+            for (effect, maker) in predicted.iter() {
+                world.predict_by(std::slice::from_ref(effect), *maker);
+            }
             world
         })
     }
@@ -212,11 +221,12 @@ impl HostState {
         if effects.is_empty() {
             return;
         }
+        let maker = self.seq;
         let target = self.worlds.entry(target.to_owned()).or_default();
         for world in target.worlds.values_mut() {
-            world.predict(effects);
+            world.predict_by(effects, maker);
         }
-        Arc::make_mut(&mut target.predicted).extend(effects.iter().cloned());
+        Arc::make_mut(&mut target.predicted).extend(effects.iter().map(|e| (e.clone(), maker)));
     }
 
     /// What was foretold has come about on every target: whatever it touched is asked again where it matters.

@@ -84,6 +84,12 @@ pub struct Step {
     pub notifies: Vec<String>,
     /// 0-based batch of the play (`serial`).
     pub batch: usize,
+    /// What it rests on and what it makes.
+    pub basis: super::basis::Basis,
+    /// Milliseconds from the start of the run to when its actions were sent; 0 in a plan.
+    pub begin: f64,
+    /// A saved plan was in the way: what the step rests on changed since, or a step it depends on stopped.
+    pub stopped: bool,
     /// Failed for a reason in the files (wrong argument, undefined variable): it would fail on any node.
     pub invalid: bool,
 }

@@ -71,6 +71,8 @@ pub struct Draft {
     pub background: Option<Arc<crate::resources::background::Background>>,
     /// The module, where the step is one.
     pub module: Option<&'static crate::resources::ResourceType>,
+    /// What it rests on and what it makes, as far as it is known.
+    pub basis: super::basis::Basis,
 }
 
 /// How a step ended or is foretold to end.
@@ -92,6 +94,8 @@ pub enum Ending {
     Foretold(Box<Change>),
     /// Waits for something unknown.
     Unknown(Unknown),
+    /// A saved plan forbids it: what it rests on changed, or a step it depends on stopped. The host goes on.
+    Stopped(String),
 }
 
 impl Ending {
@@ -140,6 +144,9 @@ impl Draft {
             invalid: false,
             notifies: vec![],
             batch: 0,
+            basis: self.basis.clone(),
+            begin: 0.0,
+            stopped: false,
         }
     }
 }

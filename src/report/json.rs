@@ -24,7 +24,7 @@ pub fn document(head: &Document, outcome: &Outcome, planned: bool, redactor: &Re
         .map(|(host, figures)| (host.clone(), serde_json::to_value(figures).unwrap_or(Json::Null)))
         .collect();
     let steps: Vec<Json> = outcome.steps.iter().map(|s| step_json(s, planned)).collect();
-    let document = json!({
+    let mut document = json!({
         "schema": 1,
         "kdeploy": env!("CARGO_PKG_VERSION"),
         "command": head.command,
@@ -34,6 +34,17 @@ pub fn document(head: &Document, outcome: &Outcome, planned: bool, redactor: &Re
         "hosts": hosts,
         "steps": steps,
     });
+    if planned && let Some(map) = document.as_object_mut() {
+        let counts = super::PlanCounts::of(&outcome.steps);
+        map.insert(
+            "counts".to_owned(),
+            json!({
+                "create": counts.create, "change": counts.change, "remove": counts.remove, "run": counts.run,
+                "none": counts.none, "skipped": counts.skipped, "failed": counts.failed, "unreachable": counts.unreachable,
+                "known": counts.known, "predicted": counts.predicted, "unknown": counts.not_known,
+            }),
+        );
+    }
     let text = serde_json::to_string_pretty(&document).unwrap_or_default();
     redactor.clean(&text)
 }
@@ -89,6 +100,12 @@ pub fn step_json(step: &Step, planned: bool) -> Json {
     put("result", result);
     put("because", json!(step.because));
     put("ms", json!((step.ms * 1000.0).round() / 1000.0));
+    if step.begin > 0.0 {
+        put("begin", json!((step.begin * 1000.0).round() / 1000.0));
+    }
+    if step.stopped {
+        put("stopped", json!(true));
+    }
     if step.handler {
         put("handler", json!(true));
     }

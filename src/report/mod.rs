@@ -5,6 +5,7 @@
 
 mod adhoc;
 mod diff;
+mod graph;
 mod json;
 mod live;
 mod plan;
@@ -15,6 +16,7 @@ mod style;
 
 pub use adhoc::adhoc_text;
 pub use diff::unified;
+pub use graph::{dot, escaped, graph_json, mermaid, planned_word, svg, why};
 pub use json::{Document, document, step_json, value_json};
 pub use live::Live;
 pub use plan::{PlanCounts, plan_text};

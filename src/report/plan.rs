@@ -1,6 +1,6 @@
 //! A plan on the terminal: what would change, per host and role, with diffs; what is unknown and why.
 
-use crate::plan::{Outcome, Planned, Status, Step};
+use crate::plan::{Knowledge, Outcome, Planned, Status, Step};
 
 use super::diff::painted;
 use super::style::Style;
@@ -17,12 +17,21 @@ pub struct PlanCounts {
     pub skipped: usize,
     pub failed: usize,
     pub unreachable: usize,
+    /// How sure the plan is of its steps: from what was observed, from what earlier steps will make, or only after a run.
+    pub known: usize,
+    pub predicted: usize,
+    pub not_known: usize,
 }
 
 impl PlanCounts {
     pub fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
         let mut counts = Self::default();
         for step in steps {
+            match step.knowledge {
+                Knowledge::Known => counts.known += 1,
+                Knowledge::Predicted => counts.predicted += 1,
+                Knowledge::Unknown => counts.not_known += 1,
+            }
             match (step.status, step.planned) {
                 (Status::Failed, _) if !step.ignored && !step.rescued => counts.failed += 1,
                 (Status::Unreachable, _) => counts.unreachable += 1,
@@ -185,6 +194,13 @@ fn summary(counts: &PlanCounts, style: Style) -> String {
         text.push_str(&format!("; {}", style.red(&format!("{} unreachable", counts.unreachable))));
     }
     text.push('\n');
+    if counts.predicted + counts.not_known > 0 {
+        text.push_str(&style.dim(&format!(
+            "{} known, {} predicted from earlier steps, {} known only after their run or another's",
+            counts.known, counts.predicted, counts.not_known
+        )));
+        text.push('\n');
+    }
     text
 }
 

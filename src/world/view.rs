@@ -43,6 +43,8 @@ pub struct Effect {
 pub struct World {
     observed: Arc<HashMap<Query, Answer>>,
     predicted: Arc<HashMap<Query, Result<Answer, Unknown>>>,
+    /// Which step (by its number on the host) foretold an answer.
+    makers: Arc<HashMap<Query, usize>>,
 }
 
 /// Where systemd reads unit files from.
@@ -80,16 +82,76 @@ impl World {
         }
     }
 
+    /// The same, with the number of the step whose effects they are.
+    pub fn predict_by(&mut self, effects: &[Effect], maker: usize) {
+        if effects.is_empty() {
+            return;
+        }
+        self.predict(effects);
+        let makers = Arc::make_mut(&mut self.makers);
+        for effect in effects {
+            makers.insert(effect.query.clone(), maker);
+        }
+    }
+
+    /// The step that foretold the answer to a query, directly or by what it makes of the path or a folder above.
+    pub fn maker_of(&self, query: &Query) -> Option<usize> {
+        if self.makers.is_empty() {
+            return None;
+        }
+        if let Some(maker) = self.makers.get(query) {
+            return Some(*maker);
+        }
+        if let Query::Tree { path, .. } = query {
+            // What is foretold of anything below is in the answer too.
+            let below_it = |q: &Query| file_path(q).is_some_and(|p| below(p, path).is_some());
+            if let Some((_, maker)) = self.makers.iter().filter(|(q, _)| below_it(q)).max_by_key(|(_, m)| **m) {
+                return Some(*maker);
+            }
+        }
+        if let Query::Unit { name, .. } = query {
+            let of_unit = |q: &Query| file_path(q).is_some_and(|p| p.contains(name.as_str()));
+            return self.makers.iter().filter(|(q, _)| of_unit(q)).map(|(_, m)| *m).max();
+        }
+        let mut at = Some(file_path(query)?);
+        while let Some(path) = at {
+            let found = [
+                Query::Content { path: path.to_owned() },
+                Query::Stat { path: path.to_owned(), follow: false },
+                Query::Stat { path: path.to_owned(), follow: true },
+                Query::Tree { path: path.to_owned(), max_depth: None },
+            ]
+            .iter()
+            .find_map(|q| self.makers.get(q));
+            if found.is_some() {
+                return found.copied();
+            }
+            // An answer that was observed is not derived from what is made of the folders above.
+            if self.observed.contains_key(query) {
+                return None;
+            }
+            at = parent_of(path);
+        }
+        None
+    }
+
+    /// The observed answer to a query, whatever is foretold of it.
+    pub fn observed_answer(&self, query: &Query) -> Option<&Answer> {
+        self.observed.get(query)
+    }
+
     /// Forgets every answer but the facts: a step ran whose effects are not known, all must be asked again.
     pub fn forget(&mut self) {
         let facts = self.observed.get(&Query::Facts).cloned();
         self.observed = Arc::new(facts.into_iter().map(|f| (Query::Facts, f)).collect());
         self.predicted = Arc::default();
+        self.makers = Arc::default();
     }
 
     /// Drops what was foretold, keeps what was observed.
     pub fn forget_predictions(&mut self) {
         self.predicted = Arc::default();
+        self.makers = Arc::default();
     }
 
     /// What was foretold has come about: the node knows better from here on, and is asked again where it matters.
@@ -98,6 +160,7 @@ impl World {
             return;
         }
         let predicted = std::mem::take(&mut self.predicted);
+        self.makers = Arc::default();
         let paths: BTreeSet<&str> = predicted.keys().filter_map(file_path).collect();
         // At a path or below it all may be new, in the folders above it the list of what is there.
         let touched = |query: &Query, path: &str| {
@@ -110,10 +173,28 @@ impl World {
             }
             matches!(query, Query::Tree { .. }) && paths.iter().any(|p| below(p, path).is_some())
         };
+        // What is seen through a link may be what was touched, wherever it leads.
+        let links: BTreeSet<String> = self
+            .observed
+            .iter()
+            .filter_map(|(query, answer)| match (query, answer) {
+                (Query::Stat { path, follow: false }, Answer::Stat(Some(stat))) if stat.kind == FileKind::Link => {
+                    Some(path.clone())
+                }
+                _ => None,
+            })
+            .collect();
+        let through_link = |query: &Query| match query {
+            Query::Stat { path, follow: true } | Query::Digest { path, .. } | Query::Content { path } => {
+                links.contains(path)
+            }
+            _ => false,
+        };
         // What systemd says of a unit, above all whether it wants a daemon-reload, follows from unit files.
         let units = paths.iter().any(|path| UNIT_FOLDERS.iter().any(|folder| path.starts_with(folder)));
         Arc::make_mut(&mut self.observed).retain(|query, _| match (query, file_path(query)) {
             (Query::Read { .. }, _) => false,
+            _ if through_link(query) => false,
             (Query::Unit { .. }, _) if units => false,
             (_, Some(path)) => !touched(query, path),
             _ => !predicted.contains_key(query),

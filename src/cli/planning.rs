@@ -1,0 +1,138 @@
+//! What `plan` and `apply` share: limiting a plan to a target or to what tags need, and what is said of it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::apply::States;
+use crate::plan::{EdgeKind, Guard, Outcome, PlanGraph, Planned, contradictions, find_steps, step_keys};
+use crate::problem::Problems;
+use crate::run::Project;
+
+/// What of the plan, and where it goes besides the terminal.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlanningOptions {
+    /// Only the steps that this names, and what they depend on: a task's name, a path, a unit
+    #[arg(long, value_name = "RESOURCE")]
+    pub target: Vec<String>,
+    /// With --tags: also the steps outside the selection that it depends on
+    #[arg(long, requires = "tags")]
+    pub with_deps: bool,
+    /// Write a report: one HTML file that needs no network, or Markdown if the name ends in .md
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// A plan with what must be said of it.
+pub struct Made {
+    pub outcome: Outcome,
+    pub states: States,
+    /// Warnings about order and missing prerequisites.
+    pub notes: Vec<String>,
+}
+
+/// Makes the plan, limited as asked; an apply of this project that follows is limited alike.
+pub fn make(project: &Project, options: &PlanningOptions) -> Result<Made, Problems> {
+    let tagged = !project.run.options.tags.is_empty();
+    if options.with_deps {
+        project.run.select_all_tags(true);
+    }
+    let (mut outcome, states) = project.plan();
+    let graph = PlanGraph::of(&outcome);
+    let mut notes: Vec<String> = contradictions(&outcome.steps)
+        .iter()
+        .map(|c| {
+            let (step, later) = (&outcome.steps[c.step], &outcome.steps[c.later]);
+            format!(
+                "{}: \"{}\" ({}) needs {}, which \"{}\" ({}) makes only later",
+                step.host,
+                step.label(),
+                step.path,
+                c.thing,
+                later.label(),
+                later.path
+            )
+        })
+        .collect();
+    let mut wanted: Option<BTreeSet<usize>> = None;
+    if options.with_deps {
+        let options = &project.run.options;
+        let selected = |tags: &[String]| crate::playbook::selected(tags, &options.tags, &options.skip_tags);
+        let chosen = outcome.steps.iter().enumerate().filter(|(_, s)| selected(&s.tags)).map(|(i, _)| i);
+        wanted = Some(graph.closure(chosen));
+    } else if tagged {
+        notes.extend(missing_prerequisites(project, &states));
+    }
+    if !options.target.is_empty() {
+        let mut found = BTreeSet::new();
+        for target in &options.target {
+            found.extend(find_steps(&outcome.steps, target)?);
+        }
+        let closure = graph.closure(found);
+        wanted = Some(match wanted {
+            Some(before) => before.intersection(&closure).copied().collect(),
+            None => closure,
+        });
+    }
+    if let Some(wanted) = wanted {
+        limit(project, &mut outcome, &wanted);
+    }
+    notes.dedup();
+    Ok(Made { outcome, states, notes })
+}
+
+/// Leaves out all other steps, here and in the apply that follows. What only tells or sets variables stays: it changes nothing.
+fn limit(project: &Project, outcome: &mut Outcome, wanted: &BTreeSet<usize>) {
+    let keys = step_keys(&outcome.steps);
+    let stays = |index: usize| {
+        let step = &outcome.steps[index];
+        wanted.contains(&index) || step.planned == Planned::None && !step.handler
+    };
+    let left_out = (0..outcome.steps.len()).filter(|i| !stays(*i)).map(|i| keys[i].clone()).collect();
+    project.run.set_guard(Guard { left_out, ..Guard::default() });
+    let mut index = 0;
+    outcome.steps.retain(|_| {
+        index += 1;
+        wanted.contains(&(index - 1))
+    });
+}
+
+/// What the selected steps need of steps that tags leave out, where those would change something.
+fn missing_prerequisites(project: &Project, states: &States) -> Vec<String> {
+    let run = &project.run;
+    run.select_all_tags(true);
+    let whole = project.plan_from(states.start());
+    run.select_all_tags(false);
+    let graph = PlanGraph::of(&whole);
+    let is_selected = |i: usize| run.selects(&whole.steps[i].tags);
+    let chosen: BTreeSet<usize> = (0..whole.steps.len()).filter(|i| is_selected(*i)).collect();
+    let mut notes = vec![];
+    for index in graph.closure(chosen.iter().copied()) {
+        let step = &whole.steps[index];
+        // Only where the selection borders on what is left out.
+        if !chosen.contains(&index) {
+            continue;
+        }
+        for (from, kind) in graph.reasons(index) {
+            let other = &whole.steps[from];
+            let acts = other.changed || other.planned == Planned::Unknown;
+            if chosen.contains(&from) || !acts || other.host != step.host {
+                continue;
+            }
+            let EdgeKind::Needs(thing) = kind else { continue };
+            let place = other.role.as_ref().map_or_else(|| format!("\"{}\"", other.task), |r| format!("role {r}"));
+            let tags =
+                if other.tags.is_empty() { String::new() } else { format!(" (tags: {})", other.tags.join(", ")) };
+            notes.push(format!(
+                "{}: \"{}\" needs {thing}, which the node lacks: {place}{tags} is not selected",
+                step.host,
+                step.label()
+            ));
+        }
+    }
+    if !notes.is_empty() {
+        notes.push("--with-deps takes in what is missing".to_owned());
+    }
+    notes
+}

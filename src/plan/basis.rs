@@ -1,0 +1,355 @@
+//! What a step rests on and what it makes: where the edges between steps come from, and what a saved plan compares.
+//!
+//! Two sources say why one step waits for another: predictions (its verdict rests on an answer that an earlier step foretold) and
+//! things (it needs a path, an account, a unit, a package or a variable that an earlier step makes).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest;
+
+use super::interpreter::Interpreter;
+use super::turn::Draft;
+use crate::playbook::TaskArgs;
+use crate::resources::{Args, Change, ResourceType};
+use crate::template::{Context, mentions};
+use crate::world::{Answer, Query, World};
+
+/// Something of a node (or a variable) that one step makes and another needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Thing {
+    Path(String),
+    User(String),
+    Group(String),
+    Unit(String),
+    Package(String),
+    Variable(String),
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.write_str(path),
+            Self::User(name) => write!(f, "user {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Unit(name) => write!(f, "unit {name}"),
+            Self::Package(name) => write!(f, "package {name}"),
+            Self::Variable(name) => write!(f, "variable {name}"),
+        }
+    }
+}
+
+/// The reasons of one step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Basis {
+    /// Number of the step on its host, over all plays; `None`: nothing was evaluated.
+    pub seq: Option<usize>,
+    /// Numbers of the steps whose foretold effects the verdict rests on.
+    pub on: BTreeSet<usize>,
+    pub makes: BTreeSet<Thing>,
+    pub needs: BTreeSet<Thing>,
+    /// Absolute paths named in the files it writes: whoever uses such a file needs them.
+    pub mentions: BTreeSet<String>,
+    /// Observed answers it rests on: what was asked, and a digest or short form of the answer. Only where a plan is saved.
+    pub answers: BTreeMap<String, String>,
+    /// When the file it is about was last written, as observed: seconds.
+    pub mtime: Option<f64>,
+}
+
+/// Modules whose `path`, `dest` or `name` is where something is put.
+const PUTS: &[&str] = &[
+    "acl",
+    "archive",
+    "assemble",
+    "blockinfile",
+    "capabilities",
+    "copy",
+    "file",
+    "get_url",
+    "git",
+    "ini_file",
+    "lineinfile",
+    "mount",
+    "replace",
+    "synchronize",
+    "template",
+    "unarchive",
+    "xattr",
+];
+
+impl Interpreter {
+    /// Variables a task reads and sets: known before anything is rendered.
+    pub(super) fn variable_basis(&self, draft: &Draft) -> Basis {
+        let mut basis = Basis::default();
+        let task = &draft.task;
+        basis.needs.extend(self.run.mentions_of(task, || {
+            let mut names: BTreeSet<String> = BTreeSet::new();
+            names.extend(Context::mentions_in_conditions(&draft.lineage.conditions(task)));
+            names.extend(Context::mentions_in_conditions(&task.changed_when));
+            names.extend(Context::mentions_in_conditions(&task.failed_when));
+            match &task.args {
+                TaskArgs::Named(pairs) => pairs.iter().for_each(|(_, n)| names.extend(Context::mentions(n))),
+                TaskArgs::Free(text, pairs) => {
+                    names.extend(Context::mentions(text));
+                    pairs.iter().for_each(|(_, n)| names.extend(Context::mentions(n)));
+                }
+                TaskArgs::Template(node, pairs) => {
+                    names.extend(Context::mentions(node));
+                    pairs.iter().for_each(|(_, n)| names.extend(Context::mentions(n)));
+                }
+            }
+            if let Some(looping) = &task.loop_ {
+                names.extend(Context::mentions(&looping.items));
+            }
+            if let (Some("template"), TaskArgs::Named(pairs)) = (draft.module.map(|m| m.name), &task.args) {
+                let file = pairs.iter().find(|(k, _)| k.as_str() == Some("src")).and_then(|(_, node)| {
+                    let name = draft.context.text(node).ok()?;
+                    draft.context.paths().find("templates", &name).ok()
+                });
+                if let Some((path, text)) = file.and_then(|p| Some((p.clone(), std::fs::read_to_string(p).ok()?))) {
+                    names.extend(mentions::look_at_file(path, &text).mentions.into_iter().map(|m| m.name));
+                }
+            }
+            names
+        }));
+        if let Some(name) = task.register.as_ref().and_then(crate::yaml::Node::as_str) {
+            basis.makes.insert(Thing::Variable(name.to_owned()));
+        }
+        if draft.module.is_some_and(|m| m.name == "set_fact")
+            && let TaskArgs::Named(pairs) = &task.args
+        {
+            for (name, _) in pairs {
+                basis.makes.extend(draft.context.text(name).ok().map(Thing::Variable));
+            }
+        }
+        basis
+    }
+
+    /// What the arguments say it makes and needs.
+    pub(super) fn thing_basis(&self, basis: &mut Basis, module: &ResourceType, args: &Args) {
+        let text = |name: &str| args.raw(name).filter(|v| v.as_str().is_some()).map(crate::resources::text_of);
+        let path = |name: &str| text(name).filter(|p| p.starts_with('/')).map(|p| trimmed(&p));
+        let list = |name: &str| args.list(name).unwrap_or_default();
+        if PUTS.contains(&module.name) {
+            let given = ["path", "dest", "name"].into_iter().find_map(|n| Some((path(n)?, text(n)?)));
+            if let Some((place, written)) = given {
+                basis.needs.insert(Thing::Path(place.clone()));
+                if written.ends_with('/')
+                    && let Some(name) = text("src").and_then(|s| Some(s.rsplit('/').next()?.to_owned()))
+                    && !name.is_empty()
+                {
+                    basis.makes.insert(Thing::Path(format!("{}/{name}", place.trim_end_matches('/'))));
+                }
+                basis.makes.insert(Thing::Path(place));
+            }
+            basis.needs.extend(path("src").map(Thing::Path));
+            basis.needs.extend(text("owner").map(Thing::User));
+            basis.needs.extend(text("group").map(Thing::Group));
+        }
+        match module.name {
+            "user" => {
+                let name = text("name").or_else(|| text("user"));
+                basis.makes.extend(name.clone().map(Thing::User));
+                basis.makes.extend(name.map(Thing::Group));
+                basis.needs.extend(text("group").map(Thing::Group));
+                basis.needs.extend(list("groups").into_iter().map(Thing::Group));
+            }
+            "group" => basis.makes.extend(text("name").map(Thing::Group)),
+            "authorized_key" => basis.needs.extend(text("user").map(Thing::User)),
+            "systemd" | "systemd_service" | "service" => {
+                if let Some(name) = text("name").or_else(|| text("unit")).or_else(|| text("service")) {
+                    let unit = if name.contains('.') { name } else { format!("{name}.service") };
+                    for dir in ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"] {
+                        basis.needs.insert(Thing::Path(format!("{dir}/{unit}")));
+                        basis.needs.insert(Thing::Path(format!("{dir}/{unit}.d")));
+                    }
+                    let base = unit.split(['.', '@']).next().unwrap_or_default().to_owned();
+                    basis.needs.insert(Thing::Package(base));
+                    basis.needs.insert(Thing::Unit(unit.clone()));
+                    basis.makes.insert(Thing::Unit(unit));
+                }
+            }
+            "apt" | "package" | "dnf" | "yum" | "apk" | "pacman" => {
+                for name in list("name").into_iter().chain(list("pkg")) {
+                    let name = name.split(['=', '<', '>', ' ']).next().unwrap_or_default().to_owned();
+                    basis.makes.insert(Thing::Package(name));
+                }
+            }
+            "command" | "shell" => {
+                basis.makes.extend(path("creates").map(Thing::Path));
+                for name in ["creates", "removes", "chdir"] {
+                    basis.needs.extend(path(name).map(Thing::Path));
+                }
+                let line = ["cmd", "_raw_params"].into_iter().find_map(text).unwrap_or_default();
+                let words = line.split_whitespace().map(str::to_owned).chain(list("argv"));
+                let paths = words.map(|w| w.trim_matches(['\'', '"', ';']).to_owned()).filter(|w| w.starts_with('/'));
+                basis.needs.extend(paths.map(|p| Thing::Path(trimmed(&p))));
+            }
+            "stat" | "slurp" | "find" | "wait_for" => {
+                basis.needs.extend(path("path").map(Thing::Path));
+                basis.needs.extend(path("src").map(Thing::Path));
+                basis.needs.extend(list("paths").into_iter().filter(|p| p.starts_with('/')).map(Thing::Path));
+            }
+            "getent" => {
+                if let Some(key) = text("key") {
+                    match text("database").as_deref() {
+                        Some("passwd") => drop(basis.needs.insert(Thing::User(key))),
+                        Some("group") => drop(basis.needs.insert(Thing::Group(key))),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What the answers a verdict rests on add: the steps that foretold them, and digests of what was observed.
+///
+/// `clouded`: a step before may have changed the node in ways that are not known. What tools and units say is not compared then.
+pub(super) fn answer_basis(basis: &mut Basis, world: &World, rested_on: &BTreeSet<Query>, keep: bool, clouded: bool) {
+    for query in rested_on {
+        if let Some(maker) = world.maker_of(query) {
+            basis.on.insert(maker);
+            continue;
+        }
+        let Some(answer) = world.observed_answer(query) else { continue };
+        if let (Query::Stat { path, .. }, Answer::Stat(Some(stat))) = (query, answer)
+            && basis.makes.contains(&Thing::Path(path.clone()))
+        {
+            basis.mtime = Some(stat.mtime);
+        }
+        let volatile = matches!(query, Query::Read { .. } | Query::Unit { .. } | Query::Tree { .. });
+        if keep
+            && !(clouded && volatile)
+            && let Some(state) = short_answer(query, answer)
+        {
+            basis.answers.insert(query_words(query), state);
+        }
+    }
+}
+
+/// What a change makes beyond what its arguments say.
+pub(super) fn change_basis(basis: &mut Basis, change: &Change) {
+    for effect in &change.effects {
+        match &effect.query {
+            Query::Stat { path, .. } | Query::Content { path } => {
+                basis.makes.insert(Thing::Path(path.clone()));
+                if let Ok(Answer::Content(Some(bytes))) = &effect.answer {
+                    basis.mentions.extend(paths_in(bytes));
+                }
+            }
+            Query::Account { name } => drop(basis.makes.insert(Thing::User(name.clone()))),
+            Query::Group { name } => drop(basis.makes.insert(Thing::Group(name.clone()))),
+            Query::Unit { name, .. } => drop(basis.makes.insert(Thing::Unit(name.clone()))),
+            Query::Package { name } => drop(basis.makes.insert(Thing::Package(name.clone()))),
+            _ => {}
+        }
+    }
+}
+
+fn trimmed(path: &str) -> String {
+    if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path.to_owned() }
+}
+
+/// Absolute paths in a text file, at least two levels deep; none in what is no text or very large.
+fn paths_in(bytes: &[u8]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if bytes.len() > 256 * 1024 {
+        return found;
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return found };
+    let part_of_path = |c: char| c.is_alphanumeric() || "/._-@+".contains(c);
+    for word in text.split(|c| !part_of_path(c)) {
+        if word.starts_with('/') && !word.starts_with("//") && word[1..].contains('/') {
+            found.insert(word.trim_end_matches(['.', '/']).to_owned());
+        }
+    }
+    found
+}
+
+/// A query in words that stay the same from a plan to its apply.
+pub fn query_words(query: &Query) -> String {
+    match query {
+        Query::Stat { path, .. } => format!("state of {path}"),
+        Query::Digest { path, .. } | Query::Content { path } => format!("content of {path}"),
+        Query::Tree { path, .. } => format!("what is below {path}"),
+        Query::Unit { name, .. } => format!("unit {name}"),
+        Query::Account { name } => format!("user {name}"),
+        Query::Group { name } => format!("group {name}"),
+        Query::Package { name } => format!("package {name}"),
+        Query::Candidate { name } => format!("candidate of package {name}"),
+        Query::Read { argv } => format!("output of `{}`", argv.join(" ")),
+        Query::Source { path } => format!("source of {path}"),
+        Query::Facts => "facts".to_owned(),
+    }
+}
+
+/// An answer as it is compared: what can be shown as it is, contents as digests, and nothing that changes by itself.
+fn short_answer(query: &Query, answer: &Answer) -> Option<String> {
+    use crate::world::{FileKind, Stat};
+    let stat_words = |s: &Stat| {
+        let size = if s.kind == FileKind::File { format!(" {} bytes", s.size) } else { String::new() };
+        let target = s.target.as_ref().map(|t| format!(" to {t}")).unwrap_or_default();
+        format!("{:?} {:04o} {}:{}{size}{target}", s.kind, s.mode, s.uid, s.gid).to_lowercase()
+    };
+    let hash = |bytes: &[u8]| format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)));
+    Some(match answer {
+        Answer::Stat(None) => "nothing there".to_owned(),
+        Answer::Stat(Some(stat)) => stat_words(stat),
+        Answer::Digest(digest) => digest.clone().unwrap_or_else(|| "nothing there".to_owned()),
+        Answer::Content(content) => content.as_ref().map_or_else(|| "nothing there".to_owned(), |c| hash(c)),
+        Answer::Tree(tree) => {
+            let lines: Vec<String> = tree.iter().map(|e| format!("{} {}", e.path, stat_words(&e.stat))).collect();
+            format!("{} entries {}", tree.len(), hash(lines.join("\n").as_bytes()))
+        }
+        Answer::Unit(unit) => format!(
+            "{} {} {}{}",
+            unit.load,
+            unit.active,
+            unit.file_state,
+            if unit.needs_reload { " (needs daemon-reload)" } else { "" }
+        ),
+        // With the password field, which must not be shown.
+        Answer::Account(account) => account.as_ref().map_or_else(
+            || "no such user".to_owned(),
+            |a| {
+                format!(
+                    "uid {} gid {} home {} shell {} {}",
+                    a.uid,
+                    a.gid,
+                    a.home,
+                    a.shell,
+                    hash(format!("{a:?}").as_bytes())
+                )
+            },
+        ),
+        Answer::Group(group) => group
+            .as_ref()
+            .map_or_else(|| "no such group".to_owned(), |g| format!("gid {} with {}", g.gid, g.members.join(","))),
+        Answer::Package(package) => package.installed.clone().unwrap_or_else(|| "not installed".to_owned()),
+        Answer::Output(output) => {
+            // The environment tells of the connection, not of the node.
+            if matches!(query, Query::Read { argv } if argv.first().is_some_and(|a| a == "env")) {
+                return None;
+            }
+            format!("rc {} {}", output.rc, hash(&output.stdout))
+        }
+        Answer::Facts(_) | Answer::Source(_) => return None,
+        Answer::Failed(why) => why.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_in_a_unit_file() {
+        let unit = b"[Service]\nExecStart=/usr/local/bin/containerd --config=/etc/containerd/config.toml\nPath=/etc\n# https://x.org/y\n";
+        let found: Vec<String> = paths_in(unit).into_iter().collect();
+        assert_eq!(found, ["/etc/containerd/config.toml", "/usr/local/bin/containerd"]);
+    }
+}

@@ -1,0 +1,219 @@
+//! Is what `plan` prints what `apply` does? Generated playbooks, from a fresh, a half-done and a drifted state.
+//!
+//! Every step's forecast is compared with what the apply then did: changed or not, and with the same difference. Afterwards a second plan
+//! must find nothing to do. `docs/fidelity.md` holds the figures; the test fails when they are not the ones it finds.
+//!
+//!     KDEPLOY_FIDELITY=SEED            one playbook, shown
+//!     KDEPLOY_FIDELITY=write           writes docs/fidelity.md; with KDEPLOY_ANSIBLE also the figures of `ansible-playbook --check`
+
+mod compare;
+mod document;
+mod generate;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use compare::Score;
+use generate::Dice;
+use serde_json::Value;
+
+/// How many playbooks are made.
+pub const PLAYBOOKS: u64 = 64;
+pub const STATES: [&str; 3] = ["fresh", "half", "drifted"];
+
+/// A repository with one playbook, and one sandbox for each state, each a host of its own.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let bench = Self { dir: tempfile::tempdir().expect("a temporary folder") };
+        let made = generate::playbook(seed);
+        generate::write_files(bench.dir.path()).expect("files are written");
+        bench.write("site.yml", &made.whole);
+        bench.write("half.yml", &made.half);
+        let mut hosts = String::new();
+        for state in STATES {
+            let sandbox = bench.dir.path().join("out").join(state);
+            std::fs::create_dir_all(&sandbox).expect("a sandbox");
+            hosts.push_str(&format!("{state} ansible_connection=local sandbox={}\n", sandbox.display()));
+        }
+        hosts.push_str("[all:vars]\nansible_python_interpreter='{{ ansible_playbook_python }}'\n");
+        bench.write("hosts", &hosts);
+        bench
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.dir.path().join(name), text).expect("file is written");
+    }
+
+    fn kdeploy(&self, args: &[&str]) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_kdeploy"))
+            .args(args)
+            .args(["-i", "hosts", "--output", "json"])
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("kdeploy runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+            panic!(
+                "{args:?}: {e}\n{}\n{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    }
+
+    /// Brings one host half-way, and another there and away again.
+    fn prepare(&self, seed: u64) {
+        self.kdeploy(&["apply", "--no-plan", "half.yml", "--limit", "half"]);
+        self.kdeploy(&["apply", "--no-plan", "site.yml", "--limit", "drifted"]);
+        self.drift(&mut Dice::new(seed + 1000));
+    }
+
+    /// Somebody was there: some files have another text or mode, some are gone.
+    fn drift(&self, dice: &mut Dice) {
+        use std::os::unix::fs::PermissionsExt;
+        for path in files(&self.dir.path().join("out/drifted")) {
+            let Ok(meta) = path.symlink_metadata() else { continue };
+            match dice.roll(5) {
+                0 if meta.is_file() => std::fs::write(&path, "somebody was here\n").expect("is written"),
+                1 if meta.is_file() => std::fs::remove_file(&path).expect("is removed"),
+                2 if !meta.is_symlink() => {
+                    let mode = if meta.is_dir() { 0o711 } else { 0o604 };
+                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode is set");
+                }
+                3 if meta.is_dir() => std::fs::remove_dir_all(&path).expect("is removed"),
+                _ => {}
+            }
+        }
+    }
+
+    fn ansible(&self, args: &[&str], records: &str) -> Vec<Value> {
+        let bin = PathBuf::from(std::env::var_os("KDEPLOY_ANSIBLE").expect("KDEPLOY_ANSIBLE is set"));
+        let records = self.dir.path().join(records);
+        Command::new(bin.join("ansible-playbook"))
+            .args(["-i", "hosts", "site.yml"])
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("KDEPLOY_ORACLE_OUT", &records)
+            .env("ANSIBLE_CALLBACK_PLUGINS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/callback"))
+            .env("ANSIBLE_CALLBACKS_ENABLED", "kdeploy_oracle")
+            .env("ANSIBLE_PIPELINING", "True")
+            .env("ANSIBLE_HOME", self.dir.path().join("home"))
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .output()
+            .expect("ansible-playbook runs");
+        let text = std::fs::read_to_string(records).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+}
+
+/// Everything below a folder, in order.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(root).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    entries.sort();
+    for path in entries {
+        found.push(path.clone());
+        if path.is_dir() && !path.is_symlink() {
+            found.extend(files(&path));
+        }
+    }
+    found
+}
+
+/// Steps of one host only.
+fn of_host(document: &Value, host: &str) -> Value {
+    let steps: Vec<Value> =
+        document["steps"].as_array().into_iter().flatten().filter(|s| s["host"] == host).cloned().collect();
+    serde_json::json!({ "steps": steps })
+}
+
+/// Plans, applies, plans again; the scores by state.
+fn kdeploy(seed: u64) -> [Score; 3] {
+    let bench = Bench::new(seed);
+    bench.prepare(seed);
+    let plan = bench.kdeploy(&["plan", "site.yml"]);
+    let apply = bench.kdeploy(&["apply", "--no-plan", "site.yml"]);
+    let again = bench.kdeploy(&["plan", "site.yml"]);
+    STATES.map(|state| {
+        let mut score = compare::plan_and_apply(&of_host(&plan, state), &of_host(&apply, state));
+        assert!(score.steps > 0, "{state}: nothing ran: {apply:#}");
+        for left in compare::left_to_do(&of_host(&again, state)) {
+            score.faults.push(format!("still to do after the apply: {left}"));
+        }
+        score
+    })
+}
+
+fn ansible(seed: u64) -> [Score; 3] {
+    let bench = Bench::new(seed);
+    bench.prepare(seed);
+    let check = bench.ansible(&["--check", "--diff"], "check");
+    let run = bench.ansible(&["--diff"], "run");
+    STATES.map(|state| {
+        let of = |records: &[Value]| -> Vec<Value> { records.iter().filter(|r| r["host"] == state).cloned().collect() };
+        compare::check_and_run(&of(&check), &of(&run))
+    })
+}
+
+/// Runs all playbooks of a range and adds up.
+fn all(range: std::ops::RangeInclusive<u64>, one: impl Fn(u64) -> [Score; 3] + Sync) -> [Score; 3] {
+    let next = std::sync::Mutex::new(range);
+    let total = std::sync::Mutex::new(STATES.map(|_| Score::default()));
+    let work = || {
+        while let Some(seed) = { next.lock().expect("lock").next() } {
+            let scores = one(seed);
+            let mut total = total.lock().expect("lock");
+            for (state, score) in scores.iter().enumerate() {
+                total[state].add(score);
+                let faults = score.faults.iter().map(|f| format!("playbook {seed}: {f}"));
+                let place = total[state].faults.len() - score.faults.len();
+                total[state].faults.truncate(place);
+                total[state].faults.extend(faults);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    total.into_inner().expect("lock")
+}
+
+#[test]
+fn plans_of_some_generated_playbooks_come_true() {
+    let faults: Vec<String> = all(1..=4, kdeploy).into_iter().flat_map(|s| s.faults).collect();
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+    document::is_clean();
+}
+
+#[test]
+#[ignore = "takes minutes: ./test runs it"]
+fn plans_of_generated_playbooks_come_true() {
+    let mode = std::env::var("KDEPLOY_FIDELITY").unwrap_or_default();
+    if let Ok(seed) = mode.parse::<u64>() {
+        println!("{}", generate::playbook(seed).whole);
+        for (state, score) in STATES.iter().zip(kdeploy(seed)) {
+            println!("{state}: {score:#?}");
+        }
+        if std::env::var_os("KDEPLOY_ANSIBLE").is_some() {
+            println!("{:#?}", ansible(seed));
+        }
+        return;
+    }
+    let ours = all(1..=PLAYBOOKS, kdeploy);
+    let faults: Vec<String> = ours.iter().flat_map(|s| s.faults.iter().cloned()).collect();
+    if mode == "write" {
+        let theirs = std::env::var_os("KDEPLOY_ANSIBLE").map(|_| all(1..=PLAYBOOKS, ansible));
+        document::write(&ours, theirs.as_ref());
+    }
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+    document::holds(&ours);
+}
