@@ -87,8 +87,9 @@ impl Interpreter {
             }
         }
         let wholly_unknown = step.status == Status::Unknown;
-        let judged = (!skipped && !unrendered && !step.stopped && !wholly_unknown && step.status != Status::Unreachable)
-            .then(|| self.judge(draft, &result, failed, unknown.as_ref()));
+        let judged =
+            (!skipped && !unrendered && !step.stopped && !wholly_unknown && step.status != Status::Unreachable)
+                .then(|| self.judge(draft, &result, failed, unknown.as_ref()));
         let mut changed_unknown = None;
         match judged {
             Some(Ok(judgement)) => {
