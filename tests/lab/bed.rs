@@ -15,6 +15,8 @@ pub struct Bed {
     pub project: tempfile::TempDir,
     /// Its HOME: known_hosts, cache, state.
     pub home: tempfile::TempDir,
+    /// First on kdeploy's PATH: where a test puts kubectl.
+    pub programs: PathBuf,
 }
 
 /// How a run of kdeploy ended.
@@ -60,7 +62,9 @@ impl Bed {
     pub fn with(nodes: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let lab = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let bed = Self { lab, project: tempfile::tempdir().unwrap(), home: tempfile::tempdir().unwrap() };
+        let home = tempfile::tempdir().unwrap();
+        let programs = home.path().join("bin");
+        let bed = Self { lab, project: tempfile::tempdir().unwrap(), home, programs };
         bed.lab("lab", &[&["up"], nodes].concat());
         for folder in ["roles", "playbooks"] {
             std::os::unix::fs::symlink(Path::new(REPOSITORY).join(folder), bed.project.path().join(folder)).unwrap();
@@ -133,7 +137,10 @@ impl Bed {
             .args(args)
             .current_dir(self.project.path())
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(
+                "PATH",
+                format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", self.programs.display()),
+            )
             .env("HOME", self.home.path())
             .env("USER", "root")
             .stdin(Stdio::null());
@@ -147,6 +154,12 @@ impl Bed {
     /// Started and not waited for: to be cut off or killed.
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The kubectl of the Kubernetes that `lab/cluster` built.
+    pub fn kubectl(&self) -> String {
+        let vars = self.lab("cluster", &["vars"]);
+        vars.lines().find_map(|l| l.strip_prefix("kubernetes_kubectl: ")).unwrap().to_owned()
     }
 
     /// Waits until the node says yes to a shell condition.

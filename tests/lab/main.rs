@@ -4,6 +4,7 @@
 //! ignored by default; `./test lab` runs them.
 
 mod bed;
+mod cluster;
 mod container;
 mod docker;
 mod drift;
