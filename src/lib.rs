@@ -4,6 +4,7 @@
 
 pub mod blob;
 pub mod options;
+pub mod passwords;
 pub mod problem;
 pub mod prompt;
 pub mod source;

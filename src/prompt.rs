@@ -15,7 +15,8 @@ pub fn confirm(question: &str) -> bool {
         .is_some_and(|answer| matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-fn ask(question: &str) -> Option<String> {
+/// Asks for a line that may be seen.
+pub fn ask(question: &str) -> Option<String> {
     drop(write!(std::io::stderr(), "{question}"));
     drop(std::io::stderr().flush());
     let mut answer = String::new();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::apply::{self, Phase, States};
-use crate::config::Settings;
+use crate::config::{HashBehaviour, Settings};
 use crate::inventory::{Decrypt, Inventory, LoadOptions};
-use crate::node::{HostKeyPolicy, Secret};
-use crate::options::{HostOptions, OutputOptions, SelectOptions, VaultOptions};
+use crate::node::HostKeyPolicy;
+use crate::options::{HostOptions, OutputOptions, SelectOptions};
+use crate::passwords;
 use crate::plan::{self, Batches, Fleet, Outcome, Run, RunOptions};
 use crate::playbook::check::Checked;
 use crate::playbook::{self, Loader, LoaderSettings, Playbook};
@@ -17,7 +18,7 @@ use crate::problem::{Problem, Problems};
 use crate::report::{self, Document, Live, Redactor, Style};
 use crate::template::{Engine, EngineOptions};
 use crate::vars::Scope;
-use crate::vars::vault::{Source, VaultSecrets};
+use crate::vars::vault::VaultSecrets;
 
 /// What was typed.
 pub struct Request<'a> {
@@ -66,9 +67,10 @@ impl Project {
     fn load_with(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<Self, Problems> {
         let style = Style::new(request.output.color, std::io::stdout().is_terminal());
         let live = live(request, redactor)?;
-        let secrets = Arc::new(vault_of(&request.hosts.vault, settings, redactor)?);
+        let secrets = Arc::new(passwords::vault_secrets(&request.hosts.vault, settings, redactor)?);
         let engine = engine(settings, &secrets);
         let decrypt = Decrypt::with(&secrets);
+        tell(settings, verbosity(request, settings), &live);
         let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
         let inventory = load_inventory(request, settings, &engine, &decrypt, &extra_vars, &live)?;
         let (paths, playbook_dir) = find_playbooks(request, settings)?;
@@ -156,30 +158,6 @@ fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
     Ok(Arc::new(live))
 }
 
-/// The vault passwords named by options and settings.
-pub fn vault_secrets(options: &VaultOptions) -> Result<VaultSecrets, Problems> {
-    let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
-    Ok(vault_of(options, &settings, &Redactor::default())?)
-}
-
-fn vault_of(options: &VaultOptions, settings: &Settings, redactor: &Redactor) -> Result<VaultSecrets, Problem> {
-    let prompt: crate::vars::vault::Prompt =
-        Arc::new(|id| crate::prompt::secret(&format!("Vault password ({id}): ")).map_err(|p| p.message));
-    let mut all = vec![];
-    let ids = settings.list("vault_identity_list").unwrap_or_default().iter().chain(&options.vault_id);
-    all.extend(ids.map(|id| VaultSecrets::parse_id(id, &prompt)));
-    let files = settings.path("vault_password_file").into_iter().chain(options.vault_password_file.iter().cloned());
-    all.extend(files.map(|path| ("default".to_owned(), Source::File(path))));
-    if options.ask_vault_pass || settings.flag("ask_vault_pass", false) {
-        let password = crate::prompt::secret("Vault password: ")?;
-        all.push(("default".to_owned(), Source::Given(password.into_bytes())));
-    }
-    let redactor = redactor.clone();
-    Ok(VaultSecrets::new(all)
-        .matching_ids(settings.flag("vault_id_match", false))
-        .heard_by(Arc::new(move |plain| hide(plain, &redactor))))
-}
-
 fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>) -> Arc<Engine> {
     let has_secrets = !secrets.is_empty();
     let secrets = secrets.clone();
@@ -188,31 +166,11 @@ fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>) -> Arc<Engine> {
         Ok(String::from_utf8_lossy(&plain).into_owned())
     });
     Engine::new(EngineOptions {
+        merge_mappings: settings.hash_behaviour() == HashBehaviour::Merge,
         allow_broken_conditionals: settings.allow_broken_conditionals(),
         decrypt: has_secrets.then_some(decrypt),
         ..EngineOptions::default()
     })
-}
-
-/// What was vaulted stays out of all output: a file of variables value by value, anything else as it is.
-fn hide(plain: &[u8], redactor: &Redactor) {
-    let text = String::from_utf8_lossy(plain);
-    match crate::yaml::parse_text("<vault>", &text) {
-        Ok(loaded) if loaded.documents.iter().any(|d| d.as_map().is_some() || d.as_seq().is_some()) => {
-            loaded.documents.iter().for_each(|document| add_texts(document, redactor));
-        }
-        _ => redactor.add(&text),
-    }
-}
-
-fn add_texts(node: &crate::yaml::Node, redactor: &Redactor) {
-    if let Some(map) = node.as_map() {
-        map.iter().for_each(|(_, value)| add_texts(value, redactor));
-    } else if let Some(items) = node.as_seq() {
-        items.iter().for_each(|item| add_texts(item, redactor));
-    } else if let Some(text) = node.as_str() {
-        redactor.add(text);
-    }
 }
 
 /// Load without hosts, and list every problem: `kdeploy check`.
@@ -220,7 +178,7 @@ pub fn check(request: &Request) -> Result<Checked, Problems> {
     let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
     let redactor = Redactor::default();
     let live = live(request, &redactor)?;
-    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings, &redactor)?);
+    let secrets = Arc::new(passwords::vault_secrets(&request.hosts.vault, &settings, &redactor)?);
     let engine = engine(&settings, &secrets);
     let decrypt = Decrypt::with(&secrets);
     let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
@@ -255,7 +213,7 @@ pub fn inventory(request: &Request) -> Result<Listed, Problems> {
     let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
     let redactor = Redactor::default();
     let live = live(request, &redactor)?;
-    let secrets = Arc::new(vault_of(&request.hosts.vault, &settings, &redactor)?);
+    let secrets = Arc::new(passwords::vault_secrets(&request.hosts.vault, &settings, &redactor)?);
     let engine = engine(&settings, &secrets);
     let decrypt = Decrypt::with(&secrets);
     let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
@@ -409,31 +367,35 @@ fn read_yaml(path: &Path, decrypt: &Decrypt) -> Result<crate::yaml::Loaded, Prob
     crate::yaml::parse(&crate::source::SourceFile::decrypted(path, plain))
 }
 
+fn verbosity(request: &Request, settings: &Settings) -> u8 {
+    let given = settings.count("verbosity").unwrap_or(0);
+    request.output.verbose.max(u8::try_from(given).unwrap_or(u8::MAX))
+}
+
+/// What the operator should hear about the settings; what is merely ignored, only with `-v`.
+fn tell(settings: &Settings, verbosity: u8, live: &Arc<Live>) {
+    warn(live, &settings.warnings);
+    if verbosity > 0 {
+        warn(live, &settings.notes);
+    }
+}
+
 fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<RunOptions, Problem> {
     let hosts = request.hosts;
-    let secret = |ask: bool, file: &Option<PathBuf>, prompt: &str| -> Result<Option<Secret>, Problem> {
-        let text = match (ask, file) {
-            (true, _) => Some(crate::prompt::secret(prompt)?),
-            (false, Some(path)) => Some(read_secret(path)?),
-            (false, None) => None,
-        };
-        if let Some(text) = &text {
-            redactor.add(text);
-        }
-        Ok(text.map(Secret))
+    let logins = passwords::logins(hosts, settings, redactor)?;
+    let tags = |given: &[String], name: &str| {
+        SelectOptions::split(if given.is_empty() { settings.list(name).unwrap_or_default() } else { given })
     };
-    let password = secret(hosts.ask_pass, &hosts.connection_password_file, "SSH password: ")?;
-    let become_password = secret(hosts.ask_become_pass, &hosts.become_password_file, "BECOME password: ")?;
     let mut ssh_args = settings.ssh_args();
     for args in [&hosts.ssh_common_args, &hosts.ssh_extra_args].into_iter().flatten() {
-        ssh_args.extend(args.split_whitespace().map(str::to_owned));
+        ssh_args.extend(crate::config::words(args));
     }
     Ok(RunOptions {
         check: request.check,
         diff: request.output.diff || settings.diff(),
-        verbosity: request.output.verbose,
-        tags: SelectOptions::split(&request.select.tags),
-        skip_tags: SelectOptions::split(&request.select.skip_tags),
+        verbosity: verbosity(request, settings),
+        tags: tags(&request.select.tags, "run_tags"),
+        skip_tags: tags(&request.select.skip_tags, "skip_tags"),
         limit: hosts.limit.clone(),
         forks: hosts.forks.or(settings.forks()).unwrap_or(50),
         force_handlers: request.select.force_handlers || settings.force_handlers(),
@@ -441,12 +403,12 @@ fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> R
         connection: hosts.connection.clone().or(settings.connection()),
         remote_user: hosts.user.clone().or(settings.remote_user()),
         private_key: hosts.private_key.clone().or(settings.private_key_file()),
-        password,
+        password: logins.connection,
         key_passphrase: None,
         r#become: hosts.r#become || settings.r#become(),
         become_user: hosts.become_user.clone().or(settings.become_user()),
         become_method: hosts.become_method.clone().or(settings.become_method()),
-        become_password,
+        become_password: logins.r#become,
         ssh_args,
         host_keys: match settings.host_key_checking() {
             Some(false) => HostKeyPolicy::Off,
@@ -459,19 +421,9 @@ fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> R
         any_errors_fatal: settings.any_errors_fatal(),
         poll_interval: settings.count("poll_interval").unwrap_or(15),
         config_file: settings.ansible_cfg(),
+        remote_port: settings.remote_port()?,
+        become_flags: settings.text("become_flags").filter(|t| !t.is_empty()).map(str::to_owned),
+        no_log: settings.flag("no_log", false),
+        task_timeout: settings.count("task_timeout").unwrap_or(0),
     })
-}
-
-/// A password file's first line, or what it prints if it is executable.
-fn read_secret(path: &Path) -> Result<String, Problem> {
-    use std::os::unix::fs::PermissionsExt;
-    let wrong = |e: std::io::Error| Problem::new("cannot-read", format!("cannot read `{}`: {e}", path.display()));
-    let meta = std::fs::metadata(path).map_err(wrong)?;
-    let text = if meta.permissions().mode() & 0o111 != 0 {
-        let output = std::process::Command::new(path).output().map_err(wrong)?;
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    } else {
-        std::fs::read_to_string(path).map_err(wrong)?
-    };
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -16,7 +16,12 @@ pub fn show_problems(problems: &Problems) {
 
 /// A result to standard output; a reader that closed the pipe has what it wanted.
 pub fn print(text: &str) {
-    drop(std::io::stdout().write_all(text.as_bytes()));
+    print_bytes(text.as_bytes());
+}
+
+/// As [`print`], for what may be no text.
+pub fn print_bytes(bytes: &[u8]) {
+    drop(std::io::stdout().write_all(bytes));
     drop(std::io::stdout().flush());
 }
 

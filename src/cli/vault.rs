@@ -1,15 +1,18 @@
 //! `kdeploy vault`.
 
-use std::io::{Read, Write};
+mod edit;
+mod files;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::{Exit, terminal};
 use crate::options::VaultOptions;
+use crate::passwords::{Vault, VaultUse, vault};
 use crate::problem::{Problem, Problems};
-use crate::run::vault_secrets;
-use crate::vars::vault::{VaultSecrets, is_vaulted};
+use crate::vars::vault::{VaultError, is_vaulted};
+use files::{Keep, read, write};
 
 /// Encrypt and decrypt files and values
 #[derive(Debug, Args)]
@@ -22,20 +25,24 @@ pub struct VaultArgs {
 enum What {
     /// Encrypt files in place (standard input without any)
     Encrypt(FileArgs),
-    /// Decrypt files in place
+    /// Decrypt files in place (standard input without any)
     Decrypt(FileArgs),
     /// Show what vaulted files hold
     View(FileArgs),
-    /// Edit a vaulted file with $EDITOR
+    /// Edit vaulted files with the editor of the settings, $EDITOR or vi
     Edit(FileArgs),
+    /// Write a new vaulted file with the editor
+    Create(CreateArgs),
     /// Encrypt files with another password
     Rekey(RekeyArgs),
-    /// Encrypt a value, as YAML to paste
+    /// Encrypt values, as YAML to paste
+    #[command(alias = "encrypt_string")]
     EncryptString(StringArgs),
 }
 
 #[derive(Debug, Args)]
 struct FileArgs {
+    /// Files; - is standard input
     files: Vec<PathBuf>,
     /// Where to write instead; - is standard output
     #[arg(long, value_name = "FILE")]
@@ -48,23 +55,53 @@ struct FileArgs {
 }
 
 #[derive(Debug, Args)]
+struct CreateArgs {
+    file: PathBuf,
+    /// The id to encrypt with
+    #[arg(long, value_name = "ID")]
+    encrypt_vault_id: Option<String>,
+    /// Open the editor also where no terminal is
+    #[arg(long)]
+    skip_tty_check: bool,
+    #[command(flatten)]
+    vault: VaultOptions,
+}
+
+#[derive(Debug, Args)]
 struct RekeyArgs {
+    #[arg(required = true)]
     files: Vec<PathBuf>,
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "new_vault_id")]
     new_vault_password_file: Option<PathBuf>,
     #[arg(long, value_name = "ID")]
     new_vault_id: Option<String>,
+    /// The id to encrypt with
+    #[arg(long, value_name = "ID")]
+    encrypt_vault_id: Option<String>,
     #[command(flatten)]
     vault: VaultOptions,
 }
 
 #[derive(Debug, Args)]
 struct StringArgs {
-    /// The value; standard input without it
-    value: Option<String>,
-    /// The variable's name
+    /// The values; standard input without any
+    values: Vec<String>,
+    /// The variables' names, one per value
     #[arg(short, long)]
-    name: Option<String>,
+    name: Vec<String>,
+    /// The name of the value read from standard input
+    #[arg(long, value_name = "NAME")]
+    stdin_name: Option<String>,
+    /// Ask for the value
+    #[arg(short, long)]
+    prompt: bool,
+    /// Show the answer while it is typed
+    #[arg(long)]
+    show_input: bool,
+    /// Where to write; - is standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The id to encrypt with
     #[arg(long, value_name = "ID")]
     encrypt_vault_id: Option<String>,
     #[command(flatten)]
@@ -75,149 +112,136 @@ impl VaultArgs {
     pub fn run(self) -> Result<Exit, Problems> {
         match &self.what {
             What::Encrypt(args) => {
-                let secrets = need(&args.vault)?;
+                let vault = vault(&args.vault, VaultUse::Encrypt)?;
+                let secret = vault.to_encrypt(args.encrypt_vault_id.as_deref())?;
                 each(args, |text| {
                     if is_vaulted(text) {
                         return Err(Problem::new("vaulted-already", "it is encrypted already"));
                     }
-                    encrypt(&secrets, text, args.encrypt_vault_id.as_deref()).map(String::into_bytes)
+                    Ok(vault.seal(text, secret)?.into_bytes())
                 })?;
             }
             What::Decrypt(args) => {
-                let secrets = need(&args.vault)?;
-                each(args, |text| decrypt(&secrets, text))?;
+                let vault = vault(&args.vault, VaultUse::Decrypt)?;
+                each(args, |text| Ok(open(&vault, text)?.0))?;
             }
             What::View(args) => {
-                let secrets = need(&args.vault)?;
-                for path in &args.files {
-                    let plain = decrypt(&secrets, &read(path)?).map_err(|p| named(p, path))?;
-                    terminal::print(&String::from_utf8_lossy(&plain));
+                let vault = vault(&args.vault, VaultUse::Decrypt)?;
+                for path in named(&args.files)? {
+                    let (plain, _) = open(&vault, &read(path)?).map_err(|p| about(p, path))?;
+                    terminal::print_bytes(&plain);
                 }
             }
             What::Edit(args) => {
-                let secrets = need(&args.vault)?;
-                for path in &args.files {
-                    edit(&secrets, path, args.encrypt_vault_id.as_deref())?;
+                let vault = vault(&args.vault, VaultUse::Decrypt)?;
+                for path in named(&args.files)? {
+                    edit::edit(&vault, path, args.encrypt_vault_id.as_deref())?;
                 }
             }
-            What::Rekey(args) => {
-                let old = need(&args.vault)?;
-                let new = need(&VaultOptions {
-                    vault_password_file: args.new_vault_password_file.iter().cloned().collect(),
-                    vault_id: args.new_vault_id.iter().cloned().collect(),
-                    ask_vault_pass: args.new_vault_password_file.is_none() && args.new_vault_id.is_none(),
-                })?;
-                for path in &args.files {
-                    let plain = decrypt(&old, &read(path)?).map_err(|p| named(p, path))?;
-                    write(path, encrypt(&new, &plain, None)?.as_bytes())?;
-                }
-                terminal::say("rekeyed");
+            What::Create(args) => {
+                let vault = vault(&args.vault, VaultUse::Encrypt)?;
+                edit::create(&vault, &args.file, args.encrypt_vault_id.as_deref(), args.skip_tty_check)?;
             }
-            What::EncryptString(args) => {
-                let secrets = need(&args.vault)?;
-                let value = match &args.value {
-                    Some(value) => value.clone().into_bytes(),
-                    None => standard_input()?,
-                };
-                let text = encrypt(&secrets, &value, args.encrypt_vault_id.as_deref())?;
-                let head = args.name.as_ref().map(|n| format!("{n}: ")).unwrap_or_default();
-                let body: String = text.lines().map(|line| format!("          {line}\n")).collect();
-                terminal::print(&format!("{head}!vault |\n{body}"));
-            }
+            What::Rekey(args) => rekey(args)?,
+            What::EncryptString(args) => encrypt_strings(args)?,
         }
         Ok(Exit::Done)
     }
 }
 
-/// The vault passwords; asks if none is named anywhere.
-fn need(options: &VaultOptions) -> Result<VaultSecrets, Problems> {
-    let secrets = vault_secrets(options)?;
-    if !secrets.is_empty() {
-        return Ok(secrets);
-    }
-    vault_secrets(&VaultOptions { ask_vault_pass: true, ..options.clone() })
+fn named(files: &[PathBuf]) -> Result<&[PathBuf], Problem> {
+    if files.is_empty() { Err(Problem::new("usage", "no file is named")) } else { Ok(files) }
 }
 
-fn each(args: &FileArgs, change: impl Fn(&[u8]) -> Result<Vec<u8>, Problem>) -> Result<(), Problem> {
-    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
-    if args.files.is_empty() {
-        let changed = change(&standard_input()?)?;
-        return match &args.output {
-            Some(path) if !to_stdout => write(path, &changed),
-            _ => {
-                drop(std::io::stdout().write_all(&changed));
-                Ok(())
-            }
-        };
-    }
-    if args.output.is_some() && args.files.len() > 1 {
-        return Err(Problem::new("usage", "`--output` goes with one file"));
-    }
-    for path in &args.files {
-        let changed = change(&read(path)?).map_err(|p| named(p, path))?;
-        match &args.output {
-            Some(_) if to_stdout => drop(std::io::stdout().write_all(&changed)),
-            Some(output) => write(output, &changed)?,
-            None => write(path, &changed)?,
-        }
-    }
-    Ok(())
+/// What a vaulted text holds, and which secret opened it.
+fn open(vault: &Vault, text: &[u8]) -> Result<(Vec<u8>, usize), Problem> {
+    vault.secrets.open(&String::from_utf8_lossy(text)).map_err(VaultError::into_problem)
 }
 
-fn encrypt(secrets: &VaultSecrets, plain: &[u8], id: Option<&str>) -> Result<String, Problem> {
-    secrets.encrypt(plain, id).map_err(crate::vars::vault::VaultError::into_problem)
-}
-
-fn decrypt(secrets: &VaultSecrets, text: &[u8]) -> Result<Vec<u8>, Problem> {
-    secrets.decrypt(&String::from_utf8_lossy(text)).map_err(crate::vars::vault::VaultError::into_problem)
-}
-
-fn edit(secrets: &VaultSecrets, path: &Path, id: Option<&str>) -> Result<(), Problem> {
-    let plain = decrypt(secrets, &read(path)?).map_err(|p| named(p, path))?;
-    let mut file = tempfile::Builder::new()
-        .prefix("vault-")
-        .suffix(".yml")
-        .tempfile()
-        .map_err(|e| Problem::new("cannot-write", format!("cannot make a temporary file: {e}")))?;
-    file.write_all(&plain).map_err(|e| Problem::new("cannot-write", e.to_string()))?;
-    let editor = std::env::var("EDITOR").unwrap_or_else(|_| "vi".to_owned());
-    let mut words = editor.split_whitespace();
-    let status = std::process::Command::new(words.next().unwrap_or("vi"))
-        .args(words)
-        .arg(file.path())
-        .status()
-        .map_err(|e| Problem::new("no-editor", format!("cannot run `{editor}`: {e}")).help("set EDITOR"))?;
-    if !status.success() {
-        return Err(Problem::new("no-editor", format!("`{editor}` failed; the file is as it was")));
-    }
-    let edited = std::fs::read(file.path()).map_err(|e| Problem::new("cannot-read", e.to_string()))?;
-    if edited == plain {
-        return Ok(());
-    }
-    write(path, encrypt(secrets, &edited, id)?.as_bytes())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|e| Problem::new("cannot-read", format!("cannot read `{}`: {e}", path.display())))
-}
-
-/// Replaces a file at once, 0600.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
-    let wrong = |e: std::io::Error| Problem::new("cannot-write", format!("cannot write `{}`: {e}", path.display()));
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(wrong)?;
-    file.write_all(bytes).map_err(wrong)?;
-    file.persist(path).map_err(|e| wrong(e.error))?;
-    Ok(())
-}
-
-fn standard_input() -> Result<Vec<u8>, Problem> {
-    let mut bytes = vec![];
-    std::io::stdin().read_to_end(&mut bytes).map_err(|e| Problem::new("cannot-read", e.to_string()))?;
-    Ok(bytes)
-}
-
-fn named(mut problem: Problem, path: &Path) -> Problem {
+fn about(mut problem: Problem, path: &Path) -> Problem {
     problem.message = format!("{}: {}", path.display(), problem.message);
     problem
+}
+
+/// Changes every file in place, or one into `--output`. All are changed before the first is written.
+fn each(args: &FileArgs, change: impl Fn(&[u8]) -> Result<Vec<u8>, Problem>) -> Result<(), Problem> {
+    let stdin = [PathBuf::from("-")];
+    let files = if args.files.is_empty() { &stdin[..] } else { &args.files[..] };
+    if args.output.is_some() && files.len() > 1 {
+        return Err(Problem::new("usage", "`--output` goes with one file"));
+    }
+    let mut changed = vec![];
+    for path in files {
+        changed.push((path, change(&read(path)?).map_err(|p| about(p, path))?));
+    }
+    for (path, bytes) in changed {
+        write(args.output.as_ref().unwrap_or(path), &bytes, Keep::Nothing)?;
+    }
+    Ok(())
+}
+
+fn rekey(args: &RekeyArgs) -> Result<(), Problems> {
+    let old = vault(&args.vault, VaultUse::Decrypt)?;
+    let new = VaultOptions {
+        vault_password_file: args.new_vault_password_file.iter().cloned().collect(),
+        vault_id: args.new_vault_id.iter().cloned().collect(),
+        ask_vault_pass: args.new_vault_password_file.is_none() && args.new_vault_id.is_none(),
+    };
+    let new = vault(&new, VaultUse::Renew)?;
+    let secret = new.to_encrypt(args.encrypt_vault_id.as_deref())?;
+    // A wrong password for the last file must not leave the first ones changed.
+    let mut sealed = vec![];
+    for path in &args.files {
+        let (plain, _) = open(&old, &read(path)?).map_err(|p| about(p, path))?;
+        sealed.push((path, new.seal(&plain, secret)?));
+    }
+    for (path, text) in sealed {
+        write(path, text.as_bytes(), Keep::ModeAndOwner)?;
+    }
+    terminal::say("Rekey successful");
+    Ok(())
+}
+
+fn encrypt_strings(args: &StringArgs) -> Result<(), Problems> {
+    let vault = vault(&args.vault, VaultUse::Encrypt)?;
+    let secret = vault.to_encrypt(args.encrypt_vault_id.as_deref())?;
+    // The values with their names and where they came from.
+    let mut values: Vec<(Option<&str>, Vec<u8>, &str)> = vec![];
+    if args.prompt {
+        let question = "String to encrypt: ";
+        let answer =
+            if args.show_input { crate::prompt::ask(question) } else { Some(crate::prompt::secret(question)?) };
+        let answer =
+            answer.filter(|a| !a.is_empty()).ok_or_else(|| Problem::new("usage", "there is nothing to encrypt"))?;
+        values.push((args.name.first().map(String::as_str), answer.into_bytes(), "the interactive prompt"));
+    }
+    if args.stdin_name.is_some() || (args.values.is_empty() && !args.prompt) {
+        let text = read(Path::new("-"))?;
+        if text.is_empty() {
+            return Err(Problem::new("usage", "standard input is empty: there is nothing to encrypt").into());
+        }
+        let name = args.stdin_name.as_deref().or(args.name.first().map(String::as_str));
+        values.push((name, text, "stdin"));
+    }
+    for (index, value) in args.values.iter().enumerate() {
+        values.push((args.name.get(index).map(String::as_str), value.clone().into_bytes(), "the command-line args"));
+    }
+    if args.name.len() > values.len() {
+        return Err(Problem::new("usage", "there are more names than values").into());
+    }
+    if !args.name.is_empty() && args.name.len() < args.values.len() {
+        terminal::say("warning: there are fewer names than values; the last values have none");
+    }
+    let mut out = String::new();
+    for (index, (name, value, origin)) in values.iter().enumerate() {
+        if values.len() > 1 {
+            let what = name.map_or_else(String::new, |n| format!("variable (\"{n}\"), "));
+            terminal::say(&format!("# The encrypted version of {what}the string #{} from {origin}", index + 1));
+        }
+        let head = name.map_or_else(String::new, |n| format!("{n}: "));
+        let body: String = vault.seal(value, secret)?.lines().map(|line| format!("          {line}\n")).collect();
+        out.push_str(&format!("{head}!vault |\n{body}"));
+    }
+    write(args.output.as_deref().unwrap_or(Path::new("-")), out.as_bytes(), Keep::Nothing)?;
+    Ok(())
 }

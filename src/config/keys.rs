@@ -85,13 +85,6 @@ pub static KEYS: &[Key] = &[
     Key::new("ssh_args", Kind::Text, &[("ssh_connection", "ssh_args")], &["ANSIBLE_SSH_ARGS"]),
     Key::new("ssh_common_args", Kind::Text, &[("ssh_connection", "ssh_common_args")], &["ANSIBLE_SSH_COMMON_ARGS"]),
     Key::new("ssh_extra_args", Kind::Text, &[("ssh_connection", "ssh_extra_args")], &["ANSIBLE_SSH_EXTRA_ARGS"]),
-    Key::new(
-        "ssh_retries",
-        Kind::Count,
-        &[("ssh_connection", "retries"), ("connection", "retries")],
-        &["ANSIBLE_SSH_RETRIES"],
-    ),
-    Key::new("remote_tmp", Kind::Text, &[("defaults", "remote_tmp")], &["ANSIBLE_REMOTE_TMP", "ANSIBLE_REMOTE_TEMP"]),
     Key::new("ask_pass", Kind::Bool, &[("defaults", "ask_pass")], &["ANSIBLE_ASK_PASS"]),
     Key::new(
         "connection_password_file",
@@ -102,7 +95,6 @@ pub static KEYS: &[Key] = &[
     Key::new("become", Kind::Bool, &[("privilege_escalation", "become")], &["ANSIBLE_BECOME"]),
     Key::new("become_user", Kind::Text, &[("privilege_escalation", "become_user")], &["ANSIBLE_BECOME_USER"]),
     Key::new("become_method", Kind::Text, &[("privilege_escalation", "become_method")], &["ANSIBLE_BECOME_METHOD"]),
-    Key::new("become_exe", Kind::Text, &[("privilege_escalation", "become_exe")], &["ANSIBLE_BECOME_EXE"]),
     Key::new(
         "become_flags",
         Kind::Text,
@@ -334,7 +326,7 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
             "warn",
         ],
     ),
-    ("connection", &["pipelining", "ssh_agent", "ssh_agent_executable", "ssh_agent_key_lifetime"]),
+    ("connection", &["pipelining", "retries", "ssh_agent", "ssh_agent_executable", "ssh_agent_key_lifetime"]),
     (
         "defaults",
         &[
@@ -406,6 +398,7 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
             "precedence",
             "python_module_rlimit_nofile",
             "remote_temp",
+            "remote_tmp",
             "run_vars_plugins",
             "squash_actions",
             "strategy_plugins",
@@ -457,7 +450,7 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
         "persistent_connection",
         &["ansible_connection_path", "command_timeout", "connect_retry_timeout", "connect_timeout", "control_path_dir"],
     ),
-    ("privilege_escalation", &["agnostic_become_prompt", "become_allow_same_user"]),
+    ("privilege_escalation", &["agnostic_become_prompt", "become_allow_same_user", "become_exe"]),
     ("selinux", &["libvirt_lxc_noseclabel", "special_context_filesystems"]),
     (
         "ssh_connection",
@@ -466,6 +459,7 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
             "control_path_dir",
             "password_mechanism",
             "pipelining",
+            "retries",
             "scp_executable",
             "scp_if_ssh",
             "sftp_batch_mode",

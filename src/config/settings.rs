@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::cfg;
 use super::keys::{KEYS, Key, MEANINGLESS};
 use super::sources::{Origin, Start, Value, Written, typed};
+use super::ssh_args::without_shared;
 use crate::inventory::{LoadOptions, Unparsed};
 use crate::problem::{Problem, Problems};
 use crate::source::{SourceFile, Span};
@@ -68,7 +69,40 @@ impl Settings {
                 format!("`ssh_args`: {} is ignored: there is one connection per node anyway", dropped.join(", ")),
             )));
         }
+        settings.without_effect();
         if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+    }
+
+    /// Settings that are read, but whose value has no effect here.
+    fn without_effect(&mut self) {
+        let mut told = vec![];
+        let built_in = ["do", "loopcontrols"];
+        let short = |name: &String| name.trim().rsplit('.').next().unwrap_or_default().to_owned();
+        let others: Vec<String> = self.list("jinja2_extensions").unwrap_or_default().to_vec();
+        let others: Vec<String> = others.into_iter().filter(|n| !built_in.contains(&short(n).as_str())).collect();
+        if !others.is_empty() {
+            told.push((
+                "jinja2_extensions",
+                format!("{} is ignored: Jinja's extensions are Python", others.join(", ")),
+            ));
+        }
+        if !self.flag("error_on_undefined_vars", true) {
+            told.push((
+                "error_on_undefined_vars",
+                "false is ignored: an undefined variable is an error, as in ansible-core 2.19".to_owned(),
+            ));
+        }
+        let plugins = ["host_list", "advanced_host_list", "script", "auto", "yaml", "ini", "toml", "constructed"];
+        let unknown: Vec<String> = self.list("inventory_enabled").unwrap_or_default().to_vec();
+        let unknown: Vec<String> = unknown.into_iter().filter(|n| !plugins.contains(&short(n).as_str())).collect();
+        if !unknown.is_empty() {
+            let names = unknown.join(", ");
+            told.push(("inventory_enabled", format!("{names} is ignored: inventory plugins are Python")));
+        }
+        for (name, words) in told {
+            let problem = Problem::new("ignored-setting", format!("`{name}`: {words}"));
+            self.notes.push(self.origin(name).locate(problem));
+        }
     }
 
     fn put(&mut self, key: &'static Key, written: Written<'_>, base: &Path, origin: Origin) -> Result<(), Problem> {
@@ -361,6 +395,14 @@ impl Settings {
         self.path("private_key_file")
     }
 
+    /// The ssh port.
+    pub fn remote_port(&self) -> Result<Option<u16>, Problem> {
+        let wrong = |n: u64| {
+            self.origin("remote_port").locate(Problem::new("bad-setting", format!("`remote_port`: {n} is no port")))
+        };
+        self.count("remote_port").map(|n| u16::try_from(n).map_err(|_| wrong(n))).transpose()
+    }
+
     pub fn r#become(&self) -> bool {
         self.flag("become", false)
     }
@@ -401,27 +443,6 @@ impl Settings {
             _ => HashBehaviour::Replace,
         }
     }
-}
-
-/// ssh's options without ControlMaster and its kin, and those.
-fn without_shared(args: &str) -> (Vec<String>, Vec<String>) {
-    let shared = |option: &str| {
-        let name = option.split(['=', ' ']).next().unwrap_or_default().to_lowercase();
-        matches!(name.as_str(), "controlmaster" | "controlpath" | "controlpersist" | "compression")
-    };
-    let (mut kept, mut dropped) = (vec![], vec![]);
-    let mut words = args.split_whitespace().map(|w| w.trim_matches(['"', '\'']).to_owned()).peekable();
-    while let Some(word) = words.next() {
-        let joined = word.strip_prefix("-o").filter(|o| !o.is_empty());
-        if word == "-C" || joined.is_some_and(shared) {
-            dropped.push(word);
-        } else if word == "-o" && words.peek().is_some_and(|o| shared(o)) {
-            dropped.extend(words.next());
-        } else {
-            kept.push(word);
-        }
-    }
-    (kept, dropped)
 }
 
 fn written<'a>(value: &'a DeValue<'_>, file: &Arc<SourceFile>, span: &Span) -> Result<Written<'a>, Problem> {

@@ -115,3 +115,50 @@ fn without_settings_the_inventories_folder_counts() {
     let settings = load(dir.path(), &[("work/inventories/hosts", "a\n")], &[]).expect("fine");
     assert_eq!(settings.inventory(), [dir.path().join("work/inventories").display().to_string()]);
 }
+
+#[test]
+fn settings_without_effect_are_told() {
+    let dir = folder();
+    let settings = load(
+        dir.path(),
+        &[(
+            "work/ansible.cfg",
+            "[defaults]\njinja2_extensions = jinja2.ext.do,jinja2.ext.i18n\nerror_on_undefined_vars = no\nstdout_callback = yaml\n[inventory]\nenable_plugins = ini, amazon.aws.aws_ec2\n",
+        )],
+        &[],
+    )
+    .expect("fine");
+    let told: Vec<&str> = settings.notes.iter().map(|n| n.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "`jinja2_extensions`: jinja2.ext.i18n is ignored: Jinja's extensions are Python",
+            "`error_on_undefined_vars`: false is ignored: an undefined variable is an error, as in ansible-core 2.19",
+            "`inventory_enabled`: amazon.aws.aws_ec2 is ignored: inventory plugins are Python",
+        ]
+    );
+    assert!(settings.notes.iter().all(|n| n.span.is_some()));
+}
+
+#[test]
+fn values_are_taken_as_ansible_takes_them() {
+    let dir = folder();
+    let settings = load(
+        dir.path(),
+        &[(
+            "work/ansible.cfg",
+            "[defaults]\nroles_path = roles:{{CWD}}/x:$SHARED/r\nprivate_key_file = \"~/.ssh/100%.key\"\nremote_port = 2200\nlog_path=\nhash_behaviour = MERGE\n[ssh_connection]\nssh_args = -o ProxyCommand=\"ssh -W %h:%p bastion\" -o ControlMaster=auto\n[tags]\nrun = a, b\n",
+        )],
+        &[("SHARED", "/srv")],
+    )
+    .expect("fine");
+    let at = |p: &str| dir.path().join(p);
+    assert_eq!(settings.roles_path(), [at("work/roles"), at("work/x"), "/srv/r".into()]);
+    assert_eq!(settings.private_key_file(), Some(at("home/.ssh/100%.key")));
+    assert_eq!(settings.remote_port().expect("a port"), Some(2200));
+    assert_eq!(settings.hash_behaviour(), HashBehaviour::Merge);
+    assert_eq!(settings.ssh_args(), ["-o", "ProxyCommand=ssh -W %h:%p bastion"]);
+    assert_eq!(settings.list("run_tags"), Some(&["a".to_owned(), "b".to_owned()][..]));
+    let wrong = load(dir.path(), &[("work/ansible.cfg", "[defaults]\nremote_port = 70000\n")], &[]).expect("loads");
+    assert!(wrong.remote_port().expect_err("no port").span.is_some());
+}

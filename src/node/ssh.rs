@@ -7,6 +7,7 @@ pub mod config;
 mod jump;
 pub mod known_hosts;
 mod stream;
+mod tokens;
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -106,7 +107,8 @@ impl Transport for Ssh {
                 }
                 self.connected = None;
                 let user = self.user();
-                self.system.insert(SystemSsh::new(&self.target, user)).open(command)
+                let control = self.settings.as_ref().and_then(|s| s.control_socket.clone());
+                self.system.insert(SystemSsh::new(&self.target, user).through(control)).open(command)
             }
         }
     }

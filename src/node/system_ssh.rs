@@ -4,7 +4,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::channel::{Channel, Transport};
@@ -17,11 +17,20 @@ pub struct SystemSsh {
     user: Option<String>,
     /// Control socket and, while logging in, the password for `ssh` to ask for. Only ours (0700).
     private: Option<tempfile::TempDir>,
+    /// The operator's own control socket, where a connection is open already.
+    control: Option<PathBuf>,
 }
 
 impl SystemSsh {
     pub fn new(target: &Target, user: Option<String>) -> Self {
-        Self { target: target.clone(), user: user.or_else(|| target.user.clone()), private: None }
+        Self { target: target.clone(), user: user.or_else(|| target.user.clone()), private: None, control: None }
+    }
+
+    /// Through a connection that the operator's `ssh` keeps open.
+    #[must_use]
+    pub fn through(mut self, control: Option<PathBuf>) -> Self {
+        self.control = control;
+        self
     }
 
     fn cannot(&self, what: &str, e: impl std::fmt::Display) -> NodeError {
@@ -70,9 +79,18 @@ impl Transport for SystemSsh {
             child.arg("-o").arg(text);
         };
         // The first value of an option holds, so the operator's own arguments stand before these.
-        option("ControlMaster=auto".into());
-        option(format!("ControlPath={}/%C", dir.display()));
-        option("ControlPersist=no".into());
+        match &self.control {
+            // Whoever made it also ends it.
+            Some(socket) => {
+                option("ControlMaster=no".into());
+                option(format!("ControlPath=\"{}\"", socket.display().to_string().replace('%', "%%")));
+            }
+            None => {
+                option("ControlMaster=auto".into());
+                option(format!("ControlPath={}/%C", dir.display()));
+                option("ControlPersist=no".into());
+            }
+        }
         option("ServerAliveInterval=15".into());
         option("ServerAliveCountMax=3".into());
         option("EscapeChar=none".into());

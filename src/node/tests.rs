@@ -5,4 +5,5 @@ mod facts;
 mod framing;
 mod local;
 mod ssh;
+mod ssh_config;
 mod sshd;

@@ -51,14 +51,14 @@ impl Interpreter {
             Ok((
                 target,
                 self.identity(&context, task, lineage)?,
-                flag(lineage.nearest(task, |k| k.no_log.as_ref()))?.unwrap_or(false),
+                flag(lineage.nearest(task, |k| k.no_log.as_ref()))?.unwrap_or(self.run.options.no_log),
                 flag(lineage.nearest(task, |k| k.ignore_errors.as_ref()))?.unwrap_or(false),
                 flag(lineage.nearest(task, |k| k.check_mode.as_ref()))?,
                 flag(lineage.nearest(task, |k| k.delegate_facts.as_ref()))?.unwrap_or(false),
                 flag(lineage.nearest(task, |k| k.run_once.as_ref()))?.unwrap_or(false),
                 match lineage.nearest(task, |k| k.timeout.as_ref()) {
                     Some(node) => context.text(node)?.trim().parse().unwrap_or(0),
-                    None => 0,
+                    None => self.run.options.task_timeout,
                 },
             ))
         })();
@@ -153,7 +153,7 @@ impl Interpreter {
             Some(flags) => Some(flags),
             None => match keyword(&|k| k.become_flags.as_ref()) {
                 Some(node) => Some(context.text(&node)?),
-                None => None,
+                None => options.become_flags.clone(),
             },
         };
         let mut password = options.become_password.clone();

@@ -111,7 +111,7 @@ fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Proble
         Some(text) => Some(text.trim().parse::<u16>().map_err(|_| {
             Problem::new("invalid-port", format!("`{text}` is no port number (ansible_port of host `{host}`)"))
         })?),
-        None => None,
+        None => options.remote_port,
     };
     let user = match text(&["ansible_user", "ansible_ssh_user"])? {
         Some(user) => Some(user),

@@ -52,6 +52,11 @@ pub struct RunOptions {
     /// Seconds between looks at a background task, where it does not say so itself.
     pub poll_interval: u64,
     pub config_file: Option<PathBuf>,
+    /// What holds for tasks that say nothing of their own.
+    pub remote_port: Option<u16>,
+    pub become_flags: Option<String>,
+    pub no_log: bool,
+    pub task_timeout: u64,
 }
 
 /// One play as it runs on one batch of hosts.

@@ -105,7 +105,10 @@ pub struct DefinedAt {
 }
 
 impl Context {
-    pub fn new(engine: &Arc<Engine>, scopes: Vec<Arc<Scope>>, paths: Arc<SearchPaths>) -> Self {
+    pub fn new(engine: &Arc<Engine>, mut scopes: Vec<Arc<Scope>>, paths: Arc<SearchPaths>) -> Self {
+        if engine.options.merge_mappings {
+            scopes.extend(crate::vars::merge(&scopes));
+        }
         Self { engine: engine.clone(), scopes: Arc::new(scopes), paths, cache: Arc::default() }
     }
 

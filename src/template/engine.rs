@@ -43,6 +43,8 @@ pub type Decrypt = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 pub struct EngineOptions {
     /// Conditions may be any truthy value, as before ansible-core 2.19.
     pub allow_broken_conditionals: bool,
+    /// Mappings of one name from several scopes go together (`hash_behaviour = merge`).
+    pub merge_mappings: bool,
     /// The control machine's environment for `lookup('env')`; tests give their own.
     pub env: Option<BTreeMap<String, String>>,
     /// How `!vault` values are read; without it they are an error.

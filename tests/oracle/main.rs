@@ -15,6 +15,7 @@ mod compare;
 mod inventories;
 mod random;
 mod sides;
+mod vaults;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,7 @@ fn main() {
         })
         .collect();
     trials.extend(inventories::trials());
+    trials.extend(vaults::trials());
     trials.extend(random::trials());
     libtest_mimic::run(&args, trials).exit();
 }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::super::{HostKeyPolicy, NodeError, Target};
+use super::tokens::Tokens;
 
 /// Everything resolved.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,8 @@ pub struct Settings {
     pub no_passwords: bool,
     /// GSSAPI is allowed and there is a ticket: the system's `ssh` can use it.
     pub gssapi: bool,
+    /// A socket of the operator's own `ssh`, with a connection to the host.
+    pub control_socket: Option<PathBuf>,
     /// Why libssh2 cannot make this connection, if it cannot.
     pub needs_system_ssh: Option<String>,
 }
@@ -134,6 +137,7 @@ impl Settings {
             let Some((key, value)) = line.split_once(' ') else { continue };
             self.set(key, value, target.connect_timeout.is_zero(), target.host_keys);
         }
+        self.expand_tokens(target);
         // OpenSSH lists its default keys when none is configured.
         let is_default = |p: &PathBuf| {
             default_keys.contains(p)
@@ -158,6 +162,7 @@ impl Settings {
                 "SSH_AUTH_SOCK" => {}
                 path => self.agent = Some(expand(path).display().to_string()),
             },
+            "controlpath" if given => self.control_socket = Some(expand(value)),
             "proxyjump" if given => self.proxy_jump = Some(value.to_owned()),
             "proxycommand" if given => self.needs_system_ssh = Some("ProxyCommand".to_owned()),
             "bindaddress" | "bindinterface" | "pkcs11provider" if given => {
@@ -192,6 +197,33 @@ impl Settings {
                 self.connect_timeout = Duration::from_secs(value.parse().unwrap_or(0));
             }
             _ => {}
+        }
+    }
+
+    /// `ssh -G` leaves the tokens of these options as they are written.
+    fn expand_tokens(&mut self, target: &Target) {
+        let tokens = Tokens {
+            home: home().display().to_string(),
+            host: self.host.clone(),
+            name: target.address.clone(),
+            port: self.port,
+            user: self.user.clone(),
+            alias: self.host_key_alias.clone(),
+            jump: self.proxy_jump.clone().unwrap_or_default(),
+        };
+        for files in [&mut self.identity_files, &mut self.certificate_files] {
+            for file in files.iter_mut() {
+                *file = expand(&tokens.expand(&file.to_string_lossy()));
+            }
+        }
+        self.agent = self.agent.take().map(|agent| match agent.strip_prefix('$') {
+            Some(name) => std::env::var(name).unwrap_or_default(),
+            None => expand(&tokens.expand(&agent)).display().to_string(),
+        });
+        let socket = self.control_socket.take();
+        self.control_socket = socket.filter(|path| std::os::unix::net::UnixStream::connect(path).is_ok());
+        if self.control_socket.is_some() {
+            self.needs_system_ssh = Some("ControlMaster".to_owned());
         }
     }
 

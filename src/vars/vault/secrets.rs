@@ -109,6 +109,11 @@ impl VaultSecrets {
 
     /// Opens a vaulted text.
     pub fn decrypt(&self, text: &str) -> Result<Vec<u8>, VaultError> {
+        Ok(self.open(text)?.0)
+    }
+
+    /// Opens a vaulted text, and tells which secret did (its place among [`Self::ids`]).
+    pub fn open(&self, text: &str) -> Result<(Vec<u8>, usize), VaultError> {
         let envelope = Envelope::parse(text)?;
         if self.secrets.is_empty() {
             return Err(VaultError::NoSecrets);
@@ -129,7 +134,7 @@ impl VaultSecrets {
                         if let Some(opened) = &self.opened {
                             opened(&plain);
                         }
-                        return Ok(plain);
+                        return Ok((plain, *index));
                     }
                 }
                 Err(e) => failure = Some(e),
@@ -152,6 +157,13 @@ impl VaultSecrets {
         };
         let header = Some(self.secrets[index].id.clone()).filter(|id| id != "default");
         self.seal(plain, index, None, header)
+    }
+
+    /// Vaults bytes with one of the secrets; an id other than `default` goes into the header.
+    pub fn encrypt_with(&self, plain: &[u8], index: usize, salt: Option<Vec<u8>>) -> Result<String, VaultError> {
+        let secret = self.secrets.get(index).ok_or(VaultError::NoSecrets)?;
+        let header = Some(secret.id.clone()).filter(|id| id != "default");
+        self.seal(plain, index, salt, header)
     }
 
     /// As [`Self::encrypt`], with a salt of one's own and the id always in the header.

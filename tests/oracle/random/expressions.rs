@@ -93,7 +93,9 @@ pub fn value(rng: &mut Rng, kind: Kind, sight: &Sight) -> Value {
         Kind::List => {
             let count = rng.below(4);
             Value::Array(
-                (0..count).map(|_| value(rng, if count % 2 == 0 { Kind::Int } else { Kind::Text }, sight)).collect(),
+                (0..count)
+                    .map(|_| value(rng, if count.is_multiple_of(2) { Kind::Int } else { Kind::Text }, sight))
+                    .collect(),
             )
         }
         Kind::Dict => {
