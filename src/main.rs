@@ -1,5 +1,5 @@
 //! The program: parses, calls, exits.
 
-fn main() -> kdeploy::cli::Exit {
+fn main() -> std::process::ExitCode {
     kdeploy::cli::main()
 }

@@ -11,7 +11,7 @@ use crate::inventory::{Decrypt, Inventory, LoadOptions};
 use crate::node::HostKeyPolicy;
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::passwords;
-use crate::plan::{self, Batches, Fleet, Outcome, Run, RunOptions};
+use crate::plan::{self, Batches, Fleet, Outcome, Run, RunOptions, Sink};
 use crate::playbook::check::Checked;
 use crate::playbook::{self, Loader, LoaderSettings, Playbook};
 use crate::problem::{Problem, Problems};
@@ -30,7 +30,14 @@ pub struct Request<'a> {
     pub check: bool,
     /// A playbook that is no file (`kdeploy run`).
     pub inline: Option<Playbook>,
+    /// What an inline playbook's files are relative to; the working directory without it.
+    pub playbook_dir: Option<PathBuf>,
+    /// What shows the run's events; kdeploy's own progress without it.
+    pub reporter: Option<MakeReporter<'a>>,
 }
+
+/// Makes what shows a run's events; it keeps secrets out with the redactor.
+pub type MakeReporter<'a> = &'a dyn Fn(&Settings, &Redactor) -> Arc<dyn Sink>;
 
 impl<'a> Request<'a> {
     pub fn new(
@@ -41,7 +48,7 @@ impl<'a> Request<'a> {
         output: &'a OutputOptions,
         check: bool,
     ) -> Self {
-        Self { command, playbooks, hosts, select, output, check, inline: None }
+        Self { command, playbooks, hosts, select, output, check, inline: None, playbook_dir: None, reporter: None }
     }
 }
 
@@ -53,7 +60,7 @@ pub struct Project {
     pub style: Style,
     pub redactor: Redactor,
     fleet: Fleet,
-    live: Arc<Live>,
+    live: Arc<dyn Sink>,
 }
 
 impl Project {
@@ -66,7 +73,7 @@ impl Project {
 
     fn load_with(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<Self, Problems> {
         let style = Style::new(request.output.color, std::io::stdout().is_terminal());
-        let live = live(request, redactor)?;
+        let live = live(request, settings, redactor)?;
         let secrets = Arc::new(passwords::vault_secrets(&request.hosts.vault, settings, redactor)?);
         let engine = engine(settings, &secrets);
         let decrypt = Decrypt::with(&secrets);
@@ -146,7 +153,10 @@ impl Project {
     }
 }
 
-fn live(request: &Request, redactor: &Redactor) -> Result<Arc<Live>, Problem> {
+fn live(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<Arc<dyn Sink>, Problem> {
+    if let Some(make) = request.reporter {
+        return Ok(make(settings, redactor));
+    }
     let style = Style::new(request.output.color, std::io::stderr().is_terminal());
     let steps = matches!(request.command, "apply" | "run") && request.output.output != "json";
     let mut live = Live::new(style, request.output.verbose, steps, redactor.clone());
@@ -177,7 +187,7 @@ fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>) -> Arc<Engine> {
 pub fn check(request: &Request) -> Result<Checked, Problems> {
     let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
     let redactor = Redactor::default();
-    let live = live(request, &redactor)?;
+    let live = live(request, &settings, &redactor)?;
     let secrets = Arc::new(passwords::vault_secrets(&request.hosts.vault, &settings, &redactor)?);
     let engine = engine(&settings, &secrets);
     let decrypt = Decrypt::with(&secrets);
@@ -212,7 +222,7 @@ pub struct Listed {
 pub fn inventory(request: &Request) -> Result<Listed, Problems> {
     let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
     let redactor = Redactor::default();
-    let live = live(request, &redactor)?;
+    let live = live(request, &settings, &redactor)?;
     let secrets = Arc::new(passwords::vault_secrets(&request.hosts.vault, &settings, &redactor)?);
     let engine = engine(&settings, &secrets);
     let decrypt = Decrypt::with(&secrets);
@@ -233,7 +243,7 @@ fn load_inventory(
     engine: &Arc<Engine>,
     decrypt: &Decrypt,
     extra_vars: &Arc<Scope>,
-    live: &Arc<Live>,
+    live: &Arc<dyn Sink>,
 ) -> Result<Inventory, Problems> {
     let sources =
         if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
@@ -248,7 +258,7 @@ fn load_inventory(
     Ok(inventory)
 }
 
-fn load_playbooks(loader: &Loader, paths: &[PathBuf], live: &Arc<Live>) -> Result<Playbook, Problems> {
+fn load_playbooks(loader: &Loader, paths: &[PathBuf], live: &Arc<dyn Sink>) -> Result<Playbook, Problems> {
     let mut whole: Option<Playbook> = None;
     let mut problems = Problems::default();
     for path in paths {
@@ -269,8 +279,7 @@ fn load_playbooks(loader: &Loader, paths: &[PathBuf], live: &Arc<Live>) -> Resul
     whole.ok_or_else(|| Problem::new("no-playbook", "no playbook to run").into())
 }
 
-fn warn(live: &Arc<Live>, warnings: &[Problem]) {
-    use crate::plan::Sink;
+fn warn(live: &Arc<dyn Sink>, warnings: &[Problem]) {
     for warning in warnings {
         live.event(&plan::Event::Warning(report::plain_problem(warning)));
     }
@@ -280,7 +289,7 @@ fn warn(live: &Arc<Live>, warnings: &[Problem]) {
 fn find_playbooks(request: &Request, settings: &Settings) -> Result<(Vec<PathBuf>, PathBuf), Problem> {
     let cwd = std::env::current_dir().unwrap_or_default();
     if request.inline.is_some() {
-        return Ok((vec![], cwd));
+        return Ok((vec![], request.playbook_dir.as_ref().map_or(cwd.clone(), |dir| cwd.join(dir))));
     }
     let names: Vec<String> = if request.playbooks.is_empty() {
         settings.playbook().into_iter().collect()
@@ -373,7 +382,7 @@ fn verbosity(request: &Request, settings: &Settings) -> u8 {
 }
 
 /// What the operator should hear about the settings; what is merely ignored, only with `-v`.
-fn tell(settings: &Settings, verbosity: u8, live: &Arc<Live>) {
+fn tell(settings: &Settings, verbosity: u8, live: &Arc<dyn Sink>) {
     warn(live, &settings.warnings);
     if verbosity > 0 {
         warn(live, &settings.notes);

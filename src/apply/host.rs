@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::node::Done;
 use crate::plan::{
-    Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Status, Step, Turn, Wanted, conclude, lock,
+    Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Order, Status, Step, Turn, Wanted, conclude, lock,
 };
 use crate::resources::{Change, Resource};
 use crate::template::Unknown;
@@ -230,6 +230,7 @@ impl<'a> Applier<'a> {
         let place = interpreter.place(st);
         let together = &interpreter.run.together;
         together.arrive(&interpreter.host, place.clone());
+        interpreter.run.sink.event(&Event::Reached { host: interpreter.host.clone(), order: st.order() });
         if interpreter.play.any_errors_fatal && st.loop_state.is_none() && !st.failed {
             let failed_elsewhere = together.await_all(&place, interpreter.run.options.forks);
             if failed_elsewhere && st.end == End::Running {
@@ -256,13 +257,9 @@ impl<'a> Applier<'a> {
         self.steps.push(step);
     }
 
-    fn started(&self, draft: &Draft) {
-        self.interpreter().run.sink.event(&Event::Started {
-            host: self.interpreter().host.clone(),
-            task: draft.name.clone(),
-            role: draft.lineage.roles().first().map(|r| r.role.name.clone()),
-            item: draft.item.as_ref().map(|(_, label)| label.clone()),
-        });
+    fn started(&self, mut step: Step, order: Order) {
+        step.order = order;
+        self.interpreter().run.sink.event(&Event::Started(Box::new(step)));
     }
 
     /// Gathers what the following steps will ask too, up to the first whose effects are not known.
@@ -305,9 +302,10 @@ impl<'a> Applier<'a> {
         change: &Change,
     ) -> std::ops::ControlFlow<()> {
         use std::ops::ControlFlow::{Break, Continue};
-        self.started(draft);
+        let interpreter = self.interpreter();
+        self.started(draft.step(0, &interpreter.host, &interpreter.play), st.order());
         let start = Instant::now();
-        let ending = match super::retry::run(&mut self.driver, draft, resource, change) {
+        let ending = match super::retry::run(&mut self.driver, draft, resource, change, &st.order()) {
             Ok(ending) => ending,
             Err(lost) => {
                 *st = before;
@@ -380,7 +378,7 @@ impl<'a> Applier<'a> {
             ends.push(actions.len());
         }
         let (target, identity) = (batch[0].1.target.clone(), batch[0].1.identity.clone());
-        self.started(&batch[0].1);
+        self.started((*batch[0].4).clone(), batch[0].4.order.clone());
         let start = Instant::now();
         let mut times: Vec<f64> = vec![0.0; actions.len()];
         let outcome = if actions.is_empty() {

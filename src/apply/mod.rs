@@ -74,6 +74,9 @@ pub fn walk(
     let mut ended: HashMap<String, End> = HashMap::new();
     lock(&run.published).clear();
     'plays: for play in schedule {
+        if play.batches.is_empty() {
+            run.sink.event(&Event::Play { index: play.index, name: play.name.clone(), hosts: vec![] });
+        }
         for (number, batch) in play.batches.iter().enumerate() {
             let hosts: Vec<String> = batch
                 .batch
@@ -121,8 +124,9 @@ pub fn walk(
                 } else {
                     "no hosts are left".to_owned()
                 };
-                if schedule.len() > play.index + 1 || play.batches.len() > number + 1 {
-                    run.warn(format!("stopped after play \"{}\": {why}", batch.name));
+                if too_many || schedule.len() > play.index + 1 || play.batches.len() > number + 1 {
+                    let why = format!("stopped after play \"{}\": {why}", batch.name);
+                    run.sink.event(&Event::Stopped { why, too_many });
                 }
                 break 'plays;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Draft, Driver, Ending, Interpreter, Lost};
+use crate::plan::{Draft, Driver, Ending, Event, Interpreter, Lost, Order};
 use crate::problem::Problem;
 use crate::resources::{Change, Resource};
 
@@ -11,7 +11,13 @@ const RETRIES: i64 = 3;
 const DELAY: f64 = 5.0;
 
 /// Carries the step out, again until its `until` holds or the tries are used up.
-pub fn run(driver: &mut Driver, draft: &Draft, resource: &dyn Resource, change: &Change) -> Result<Ending, Lost> {
+pub fn run(
+    driver: &mut Driver,
+    draft: &Draft,
+    resource: &dyn Resource,
+    change: &Change,
+    order: &Order,
+) -> Result<Ending, Lost> {
     let task = &draft.task;
     let once = |driver: &mut Driver| match &draft.background {
         Some(job) => super::background::run(driver, draft, job, change),
@@ -31,6 +37,14 @@ pub fn run(driver: &mut Driver, draft: &Draft, resource: &dyn Resource, change: 
         if attempt > retries {
             return Ok(Interpreter::exhausted(ending, retries));
         }
+        let interpreter = &driver.interpreter;
+        interpreter.run.sink.event(&Event::Retry {
+            host: interpreter.host.clone(),
+            task: draft.step(0, &interpreter.host, &interpreter.play).label(),
+            order: order.clone(),
+            left: retries - attempt + 1,
+            attempt,
+        });
         attempt += 1;
         std::thread::sleep(delay);
     }

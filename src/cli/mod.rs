@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Arguments in, exit code out; nothing else happens here.
 
+mod ansible;
 mod apply;
 mod check;
 mod completions;
@@ -14,6 +15,8 @@ mod planning;
 mod run;
 mod terminal;
 mod vault;
+
+use std::process::{ExitCode, Termination};
 
 use clap::{Parser, Subcommand};
 
@@ -57,7 +60,15 @@ enum Command {
 }
 
 /// Runs the program with the arguments it was called with.
-pub fn main() -> Exit {
+pub fn main() -> ExitCode {
+    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if let Some(command) = args.first().and_then(ansible::called_as) {
+        return command.main(args);
+    }
+    own().report()
+}
+
+fn own() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

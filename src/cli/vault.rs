@@ -1,7 +1,7 @@
 //! `kdeploy vault`.
 
-mod edit;
-mod files;
+pub(super) mod edit;
+pub(super) mod files;
 
 use std::path::{Path, PathBuf};
 

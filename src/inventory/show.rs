@@ -103,6 +103,15 @@ impl Inventory {
         Ok(shown)
     }
 
+    /// `ansible-inventory --host --yaml`.
+    pub fn host_yaml(&self, host: &str, options: &ShowOptions<'_>) -> Result<String, Problem> {
+        let mut seen = Seen::default();
+        let vars = self.shown_host(host, options)?;
+        let emitting = EmitOptions { default_flow_style: Some(false), ..EmitOptions::default() };
+        let text = emit(&seen.vaulted.mapping(&vars), &emitting);
+        Ok(seen.vaulted.written(&text))
+    }
+
     /// `ansible-inventory --list --yaml`.
     pub fn list_yaml(&self, options: &ShowOptions<'_>) -> Result<String, Problem> {
         let mut seen = Seen::default();

@@ -96,7 +96,7 @@ impl Interpreter {
                 draft.identity = identity;
                 draft.no_log = no_log;
                 draft.ignore_errors = ignore_errors;
-                draft.check_mode = check_mode;
+                draft.check_mode = check_mode.or(self.run.options.check.then_some(true));
                 draft.delegate_facts = delegate_facts && draft.delegated;
                 draft.once = once.then(|| once_key(st, task));
                 draft.timeout = timeout;

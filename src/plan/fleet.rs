@@ -174,7 +174,7 @@ fn expand_home(path: &str) -> std::path::PathBuf {
 }
 
 /// Words of a shell-like argument string: quotes group, nothing is expanded.
-fn split_words(text: &str) -> Vec<String> {
+pub fn split_words(text: &str) -> Vec<String> {
     let mut words = vec![];
     let mut word = String::new();
     let mut quote = None;

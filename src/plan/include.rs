@@ -56,6 +56,7 @@ impl Interpreter {
         let result = TaskResult::unchanged().with("include", args.file.clone());
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included {}", crate::source::display_path(&path)));
+        step.included = Some(path);
         self.enter(st, items, lineage);
         Turn::Done(Box::new(step))
     }
@@ -91,6 +92,7 @@ impl Interpreter {
         let result = TaskResult::unchanged().with("include", args.file.clone());
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included role {}", args.file));
+        step.included = Some(args.file.into());
         if args.public {
             Arc::make_mut(&mut st.public_roles).push(role.clone());
         }

@@ -31,15 +31,16 @@ mod together;
 mod turn;
 
 pub use basis::{Basis, Thing, query_words};
-pub use fleet::{Fleet, target_key, target_name};
+pub use fleet::{Fleet, split_words, target_key, target_name};
 pub use graph::{Contradiction, EdgeKind, PlanGraph, contradictions, shown_steps};
 pub use guard::{Foretold, Guard, StepKey, step_keys};
 pub use host::{Driver, Lost, Wanted, conclude};
 pub use interpreter::Interpreter;
+pub use magic::ANSIBLE_VERSION;
 pub use run::{PlayRun, Run, RunOptions, lock};
 pub use schedule::{Batches, HostWork, in_parallel, schedule};
 pub use state::{End, HostState};
-pub use step::{Event, HostSummary, Knowledge, Outcome, Planned, Sink, Status, Step};
+pub use step::{Event, HostSummary, Knowledge, Order, Outcome, Planned, Sink, Status, Step};
 pub use target::find_steps;
 pub use together::Place;
 pub use turn::{Draft, Ending, Request, Turn};

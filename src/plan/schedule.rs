@@ -17,6 +17,7 @@ use crate::yaml::Node;
 pub struct Batches {
     pub play: Arc<Play>,
     pub index: usize,
+    pub name: String,
     pub batches: Vec<Arc<PlayRun>>,
     /// Stop when more than this percentage of a batch failed.
     pub max_fail_percentage: Option<f64>,
@@ -52,7 +53,11 @@ fn schedule_play(
     };
     let hosts = {
         let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut hosts = inventory.matching(&pattern).map_err(|p| p.or_at(&play.hosts.span))?.hosts;
+        let found = inventory.matching(&pattern).map_err(|p| p.or_at(&play.hosts.span))?;
+        for part in &found.unmatched {
+            run.warn(format!("Could not match supplied host pattern, ignoring: {part}"));
+        }
+        let mut hosts = found.hosts;
         if let Some(limit) = &run.options.limit {
             // A limit that names nothing at all is a typing error, whatever the play's hosts are.
             inventory.select(limit)?;
@@ -115,7 +120,7 @@ fn schedule_play(
             }
             None => None,
         };
-    Ok(Batches { play: play.clone(), index, batches, max_fail_percentage, any_errors_fatal })
+    Ok(Batches { play: play.clone(), index, name, batches, max_fail_percentage, any_errors_fatal })
 }
 
 /// A role use and the dependencies that run before it.

@@ -29,6 +29,8 @@ impl Interpreter {
                 step.knowledge = Knowledge::Unknown;
             }
         }
+        step.order = st.order();
+        step.diff_asked = self.diff_asked(draft);
         step.planned = ending.planned();
         let (mut result, mut failed, mut skipped, mut unknown) = (TaskResult::default(), false, false, None);
         let mut unrendered = false;
@@ -158,10 +160,18 @@ impl Interpreter {
             // Ansible counts no `meta` task, not even a skipped one.
             if draft.action.rsplit('.').next() != Some("meta") {
                 count(st, step.status, step.ignored, step.rescued);
+                // An ignored failure may have changed something all the same.
+                st.counts.changed += usize::from(step.ignored && step.result.changed);
             }
             self.tell_others(st, draft, step.status == Status::Failed && !step.ignored);
         }
         step
+    }
+
+    /// The task's own `diff` keyword.
+    fn diff_asked(&self, draft: &Draft) -> Option<bool> {
+        let node = draft.lineage.nearest(&draft.task, |k| k.diff.as_ref())?;
+        draft.context.boolean(node).ok()
     }
 
     /// The result of a `run_once` task goes to the batch's other hosts.
@@ -332,7 +342,7 @@ impl Interpreter {
             && let Some((item, _)) = &draft.item
         {
             looping.results.push(with_item(&registered, item, draft));
-            looping.changed |= step.changed;
+            looping.changed |= step.result.changed;
             looping.failed |= failed;
             looping.skipped += usize::from(step.status == Status::Skipped);
             looping.next += 1;
@@ -357,6 +367,7 @@ impl Interpreter {
             count(st, Status::Skipped, false, false);
             self.tell_others(st, draft, false);
             let mut step = draft.step(0, &self.host, &self.play);
+            step.order = st.order();
             step.status = Status::Skipped;
             step.because = Some("No items in the list".to_owned());
             step.result = TaskResult::unchanged().with("skipped_reason", "No items in the list");
@@ -380,6 +391,9 @@ impl Interpreter {
             _ => Status::Ok,
         };
         count(st, status, looping.failed && draft.ignore_errors, rescued);
+        st.counts.changed += usize::from(looping.failed && draft.ignore_errors && looping.changed);
+        // Every file that a looped include brings in counts.
+        st.counts.ok += looping.includes.len().saturating_sub(1);
         self.tell_others(st, draft, looping.failed && !draft.ignore_errors);
         None
     }

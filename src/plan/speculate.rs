@@ -60,7 +60,7 @@ impl Interpreter {
 
     /// A step record for the current task where nothing could be evaluated.
     pub fn bare_step(&self, st: &mut HostState) -> Step {
-        let (name, action, path, role, tags) = match self.current(st) {
+        let (name, action, span, role, tags) = match self.current(st) {
             Some((task, lineage)) => {
                 let action = match &task.action {
                     crate::playbook::Action::Module { written, .. } | crate::playbook::Action::Unknown { written } => {
@@ -73,12 +73,12 @@ impl Interpreter {
                 (
                     task.keywords.name_text().map_or_else(|| action.clone(), str::to_owned),
                     action,
-                    task.span.path_line(),
+                    task.span.clone(),
                     lineage.roles().first().map(|r| r.role.name.clone()),
                     self.tags_of(st, &task, &lineage).unwrap_or_default(),
                 )
             }
-            None => (self.play.name.clone(), String::new(), self.play.play.span.path_line(), None, vec![]),
+            None => (self.play.name.clone(), String::new(), self.play.play.span.clone(), None, vec![]),
         };
         Step {
             id: 0,
@@ -90,7 +90,7 @@ impl Interpreter {
             action,
             item: None,
             tags,
-            path,
+            path: span.path_line(),
             status: Status::Ok,
             planned: Planned::None,
             knowledge: Knowledge::Known,
@@ -111,6 +111,10 @@ impl Interpreter {
             basis: super::basis::Basis::default(),
             begin: 0.0,
             stopped: false,
+            order: st.order(),
+            span,
+            included: None,
+            diff_asked: None,
         }
     }
 }

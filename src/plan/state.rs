@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use minijinja::Value;
 
 use super::lineage::Lineage;
-use super::step::HostSummary;
+use super::step::{HostSummary, Order};
 use crate::playbook::{Block, Item, RoleUse, Task};
 use crate::vars::{Definition, Scope};
 use crate::world::{Effect, World};
@@ -260,6 +260,22 @@ impl HostState {
         for target in targets {
             self.forget(&target);
         }
+    }
+
+    /// Where the current task stands in the play, for reports: blocks tell their phases apart, items of a loop are one task.
+    pub fn order(&self) -> Order {
+        let mut order = vec![];
+        for frame in &self.frames {
+            if let FrameKind::Block { phase, .. } = &frame.kind {
+                order.push(match phase {
+                    Phase::Block => 0,
+                    Phase::Rescue => 1,
+                    Phase::Always { .. } => 2,
+                });
+            }
+            order.push(frame.next);
+        }
+        Order(order)
     }
 
     /// A number path that orders steps of one play: how far each frame has come. Items of a loop do not count: hosts that read each

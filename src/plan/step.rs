@@ -1,8 +1,11 @@
 //! A step: one host × one task × one loop item, as it was planned or as it ended.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
 use crate::resources::{Diff, TaskResult};
+use crate::source::Span;
 use crate::template::Unknown;
 
 /// What the plan says a step will do.
@@ -92,6 +95,32 @@ pub struct Step {
     pub stopped: bool,
     /// Failed for a reason in the files (wrong argument, undefined variable): it would fail on any node.
     pub invalid: bool,
+    /// Where the task stands in the play: orders steps of all hosts as a linear run would come to them.
+    pub order: Order,
+    /// Where the task is written.
+    pub span: Span,
+    /// The file or role that an include brings in.
+    pub included: Option<std::path::PathBuf>,
+    /// The task says itself whether its difference is shown (`diff`).
+    pub diff_asked: Option<bool>,
+}
+
+/// A task's place in the play's order, comparable across hosts: how far each open list of tasks has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order(pub Vec<usize>);
+
+impl Ord for Order {
+    /// Lists are a stack over what comes later: where one path continues the other, the longer one is still inside and earlier.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let differs = self.0.iter().zip(&other.0).map(|(a, b)| a.cmp(b)).find(|o| o.is_ne());
+        differs.unwrap_or_else(|| other.0.len().cmp(&self.0.len()))
+    }
+}
+
+impl PartialOrd for Order {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Step {
@@ -121,19 +150,34 @@ pub enum Event {
     Observing {
         host: String,
     },
-    /// A step's actions were sent.
-    Started {
+    /// A host has come this far: what it still reports of the play stands there or later.
+    Reached {
         host: String,
-        task: String,
-        role: Option<String>,
-        item: Option<String>,
+        order: Order,
     },
+    /// A try of a step failed; it is tried again.
+    Retry {
+        host: String,
+        /// `role : task`, as Ansible prints it.
+        task: String,
+        order: Order,
+        left: i64,
+        attempt: i64,
+    },
+    /// A step's actions were sent.
+    Started(Box<Step>),
     Ended(Box<Step>),
     /// The node was lost or never reached.
     Unreachable {
         host: String,
         message: String,
         help: Vec<String>,
+    },
+    /// The run ends before its last play or batch.
+    Stopped {
+        why: String,
+        /// More failed than `max_fail_percentage` allows.
+        too_many: bool,
     },
     Warning(String),
     Deprecation(String),
@@ -146,6 +190,9 @@ pub enum Event {
 /// Takes events; called from many threads.
 pub trait Sink: Send + Sync {
     fn event(&self, event: &Event);
+
+    /// Nothing more comes: whatever is held back or moving on the terminal ends.
+    fn finish(&self) {}
 }
 
 /// Figures of one host after a run or a plan.

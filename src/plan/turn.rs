@@ -147,6 +147,10 @@ impl Draft {
             basis: self.basis.clone(),
             begin: 0.0,
             stopped: false,
+            order: super::step::Order::default(),
+            span: self.task.span.clone(),
+            included: None,
+            diff_asked: None,
         }
     }
 }

@@ -20,6 +20,9 @@ pub fn adhoc_text(step: &Step, style: Style) -> String {
         Status::Skipped => style.cyan(text),
         Status::Failed | Status::Unreachable => style.red(text),
     };
+    if step.no_log {
+        return format!("{}\n", paint(&format!("{} | {word} (no_log: the result is hidden)", step.host)));
+    }
     let values = &step.result.values;
     let command = matches!(step.action.rsplit('.').next(), Some("command" | "shell" | "raw" | "script"));
     if command && values.contains_key("rc") {
@@ -42,4 +45,16 @@ pub fn adhoc_text(step: &Step, style: Style) -> String {
     }
     let body = serde_json::to_string_pretty(&map).unwrap_or_default();
     format!("{}\n", paint(&format!("{} | {word} => {body}", step.host)))
+}
+
+/// The same on one line.
+pub fn adhoc_line(step: &Step, style: Style) -> String {
+    let text = adhoc_text(step, style);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    format!("{}\n", lines.join(" "))
+}
+
+/// The result as JSON on one line.
+pub fn adhoc_json(step: &Step) -> String {
+    super::ansible::result_text(step)
 }

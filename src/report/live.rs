@@ -52,13 +52,6 @@ impl Live {
         self
     }
 
-    /// Takes the moving line away.
-    pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
     fn line(&self, text: &str) {
         let text = self.redactor.clean(text);
         match &self.bar {
@@ -130,10 +123,17 @@ impl Live {
 }
 
 impl Sink for Live {
+    /// Takes the moving line away.
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
     fn event(&self, event: &Event) {
         match event {
             Event::Play { name, hosts, .. } => {
-                if self.steps {
+                if self.steps && !hosts.is_empty() {
                     self.line(&self.style.bold(&format!("play {name}  ({} hosts)", hosts.len())));
                 }
             }
@@ -141,12 +141,8 @@ impl Sink for Live {
                 lock(&self.state).running.insert(host.clone(), "observing".to_owned());
                 self.refresh();
             }
-            Event::Started { host, task, role, item } => {
-                let mut label = role.as_ref().map_or_else(|| task.clone(), |r| format!("{r} : {task}"));
-                if let Some(item) = item {
-                    label.push_str(&format!(" ({item})"));
-                }
-                lock(&self.state).running.insert(host.clone(), label);
+            Event::Started(step) => {
+                lock(&self.state).running.insert(step.host.clone(), step.label());
                 self.refresh();
             }
             Event::Ended(step) => self.ended(step),
@@ -155,6 +151,15 @@ impl Sink for Live {
                 for help in help {
                     self.line(&format!("  help: {help}"));
                 }
+            }
+            Event::Reached { .. } => {}
+            Event::Stopped { why, .. } => self.line(&format!("{}: {why}", self.style.yellow("warning"))),
+            Event::Retry { host, task, left, .. } => {
+                self.line(&format!(
+                    "{}  {}  {task} ({left} left)",
+                    self.style.bold(host),
+                    self.style.yellow("failed, trying again")
+                ));
             }
             Event::Warning(text) => self.line(&format!("{}: {text}", self.style.yellow("warning"))),
             Event::Deprecation(text) => self.line(&format!("{}: {text}", self.style.yellow("deprecated"))),

@@ -4,6 +4,7 @@
 //! Results go to standard output, progress and messages to standard error.
 
 mod adhoc;
+pub mod ansible;
 mod diff;
 mod graph;
 mod json;
@@ -14,7 +15,7 @@ mod recap;
 mod redact;
 mod style;
 
-pub use adhoc::adhoc_text;
+pub use adhoc::{adhoc_json, adhoc_line, adhoc_text};
 pub use diff::unified;
 pub use graph::{dot, escaped, graph_json, mermaid, planned_word, svg, why};
 pub use json::{Document, document, step_json, value_json};

@@ -1,5 +1,6 @@
 //! A repository in a temporary folder, and the program run in it with a hermetic environment.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -41,13 +42,20 @@ impl Bench {
     }
 
     pub fn run(&self, args: &[&str]) -> Said {
+        self.run_as("kdeploy", args, &[])
+    }
+
+    /// Runs the program under another name, as a link of that name does.
+    pub fn run_as(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_kdeploy"))
+            .arg0(name)
             .args(args)
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
             .env("USER", "tester")
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("kdeploy runs");

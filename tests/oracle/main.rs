@@ -13,6 +13,7 @@
 
 mod compare;
 mod inventories;
+mod names;
 mod random;
 mod sides;
 mod vaults;
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(inventories::trials());
     trials.extend(vaults::trials());
     trials.extend(random::trials());
+    trials.extend(names::trials());
     libtest_mimic::run(&args, trials).exit();
 }
 

@@ -99,7 +99,7 @@ fn prepare(path: &Path, sandbox: &Path) -> std::io::Result<(PathBuf, PathBuf)> {
     Ok((repo, inventory))
 }
 
-fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
+pub fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

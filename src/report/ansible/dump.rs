@@ -1,0 +1,108 @@
+//! Results as JSON, in Python's spelling: keys sorted, `", "` and `": "` between.
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use crate::plan::{Status, Step};
+
+use super::super::json::value_json;
+
+/// What stands in a hidden result's place.
+pub const CENSORED: &str =
+    "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
+
+/// A step's result as Ansible's callbacks get it.
+pub fn result(step: &Step) -> Map<String, Json> {
+    let mut map = Map::new();
+    let module = module_of(step);
+    if step.no_log {
+        map.insert("censored".into(), CENSORED.into());
+        map.insert("changed".into(), step.result.changed.into());
+        return map;
+    }
+    for (key, value) in &step.result.values {
+        if key.starts_with("_ansible") || matches!(key.as_str(), "invocation" | "diff" | "warnings" | "deprecations") {
+            continue;
+        }
+        map.insert(key.clone(), value_json(value));
+    }
+    // An argument that could not be evaluated leaves no result but the message.
+    if !(step.invalid && map.len() == 1) {
+        map.insert("changed".into(), step.result.changed.into());
+    }
+    if step.status == Status::Unreachable {
+        map.insert("unreachable".into(), true.into());
+    }
+    if matches!(module, "command" | "shell" | "raw" | "script" | "expect") {
+        for stream in ["stdout", "stderr"] {
+            if let Some(Json::String(text)) = map.get(stream) {
+                let lines: Vec<Json> = text.lines().map(Json::from).collect();
+                map.entry(format!("{stream}_lines")).or_insert(Json::Array(lines));
+            }
+        }
+    }
+    map.remove("skipped");
+    map.remove("failed");
+    map
+}
+
+/// The module's own name.
+pub fn module_of(step: &Step) -> &str {
+    step.action.rsplit('.').next().unwrap_or_default()
+}
+
+/// On one line.
+pub fn compact(value: &Map<String, Json>) -> String {
+    spaced(&sorted(&Json::Object(value.clone())))
+}
+
+/// Four blanks per level.
+pub fn indented(value: &Map<String, Json>) -> String {
+    crate::inventory::pretty(&sorted(&Json::Object(value.clone())))
+}
+
+/// As `oneline` prints it: nothing after commas.
+pub fn tight(value: &Map<String, Json>) -> String {
+    written(&sorted(&Json::Object(value.clone())), Spaced { comma: b"," })
+}
+
+pub fn sorted(value: &Json) -> Json {
+    match value {
+        Json::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            Json::Object(keys.into_iter().map(|k| (k.clone(), sorted(&map[k]))).collect())
+        }
+        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+pub fn spaced(value: &Json) -> String {
+    written(value, Spaced { comma: b", " })
+}
+
+fn written(value: &Json, formatter: Spaced) -> String {
+    let mut out = vec![];
+    // Writing JSON into memory cannot fail.
+    drop(value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter)));
+    String::from_utf8(out).unwrap_or_default()
+}
+
+struct Spaced {
+    comma: &'static [u8],
+}
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(self.comma) }
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(self.comma) }
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        writer.write_all(b": ")
+    }
+}

@@ -1,0 +1,92 @@
+//! Where lines go: standard output and standard error, painted as Ansible paints them, without secrets.
+
+use std::io::{IsTerminal, Write};
+
+use super::super::redact::Redactor;
+
+/// What a line is about decides its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    Plain,
+    Ok,
+    Changed,
+    Skip,
+    Error,
+    Unreachable,
+    Warn,
+    Deprecate,
+    Verbose,
+    Debug,
+    DiffAdd,
+    DiffRemove,
+    DiffLines,
+}
+
+impl Color {
+    fn code(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Plain => return None,
+            Self::Ok | Self::DiffAdd => "0;32",
+            Self::Changed => "0;33",
+            Self::Skip | Self::DiffLines => "0;36",
+            Self::Error | Self::DiffRemove => "0;31",
+            Self::Unreachable => "1;31",
+            Self::Warn => "1;35",
+            Self::Deprecate => "0;35",
+            Self::Verbose => "0;34",
+            Self::Debug => "1;30",
+        })
+    }
+}
+
+pub struct Screen {
+    pub color: bool,
+    width: usize,
+    redactor: Redactor,
+}
+
+/// The width Ansible takes where there is no terminal.
+const WIDTH: usize = 79;
+
+impl Screen {
+    pub fn new(color: bool, redactor: Redactor) -> Self {
+        Self { color, width: width(), redactor }
+    }
+
+    /// Text in a colour, line by line.
+    pub fn paint(&self, text: &str, color: Color) -> String {
+        match color.code() {
+            Some(code) if self.color => {
+                text.split('\n').map(|line| format!("\x1b[{code}m{line}\x1b[0m")).collect::<Vec<_>>().join("\n")
+            }
+            _ => text.to_owned(),
+        }
+    }
+
+    /// A line on standard output.
+    pub fn line(&self, text: &str, color: Color) {
+        let text = self.paint(&self.redactor.clean(text), color);
+        // A reader that went away is no error of the run.
+        drop(writeln!(std::io::stdout().lock(), "{text}"));
+    }
+
+    /// A line on standard error.
+    pub fn error(&self, text: &str, color: Color) {
+        let text = self.paint(&self.redactor.clean(text), color);
+        drop(writeln!(std::io::stderr().lock(), "{text}"));
+    }
+
+    /// `PLAY [x] ***…`, after an empty line.
+    pub fn banner(&self, text: &str) {
+        let stars = self.width.saturating_sub(text.chars().count()).max(3);
+        self.line(&format!("\n{text} {}", "*".repeat(stars)), Color::Plain);
+    }
+}
+
+fn width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return WIDTH;
+    }
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    columns.saturating_sub(1).max(WIDTH)
+}
