@@ -27,6 +27,10 @@ pub fn run(
         return once(driver);
     }
     let (retries, delay) = limits(draft)?;
+    // Without a second try Ansible does not look at `until`.
+    if retries == 0 {
+        return once(driver);
+    }
     let mut attempt = 1;
     loop {
         let ending = once(driver)?;

@@ -36,7 +36,10 @@ impl Interpreter {
         };
         let name = match &task.keywords.name {
             Some(node) => context.text(node).unwrap_or_else(|_| node.as_str().unwrap_or_default().to_owned()),
-            None => action.clone(),
+            None => match super::include::role_written(task) {
+                Some(role) => format!("{action} : {role}"),
+                None => action.clone(),
+            },
         };
         let flag =
             |node: Option<&Node>| -> Result<Option<bool>, EvalError> { node.map(|n| context.boolean(n)).transpose() };
@@ -91,6 +94,8 @@ impl Interpreter {
             Ok((target, identity, no_log, ignore_errors, check_mode, delegate_facts, once, timeout)) => {
                 if let Some(target) = target {
                     draft.delegated = true;
+                    let delegated = super::magic::delegated_vars(&self.run, &target);
+                    draft.context = draft.context.with([delegated]);
                     draft.target = target;
                 }
                 draft.identity = identity;
@@ -103,6 +108,7 @@ impl Interpreter {
                 Ok(draft)
             }
             // A keyword that cannot be evaluated matters only if the task is not skipped.
+            Err(_) if st.loop_state.as_ref().is_some_and(|l| l.items.is_empty()) => Ok(draft),
             Err(error) => {
                 let conditions = lineage.conditions(task);
                 if let Ok(Err(index)) = context.conditions(&conditions) {

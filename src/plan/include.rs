@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use minijinja::Value;
+
 use super::evaluate::{stop_of, written};
 use super::interpreter::Interpreter;
 use super::lineage::{Lineage, Source};
@@ -53,7 +55,9 @@ impl Interpreter {
             Ok(lineage) => lineage,
             Err(stop) => return self.include_stopped(st, draft, stop),
         };
-        let result = TaskResult::unchanged().with("include", args.file.clone());
+        let result = TaskResult::unchanged()
+            .with("include", args.file.clone())
+            .with("include_args", Value::from_pairs(Vec::<(String, Value)>::new()));
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included {}", crate::source::display_path(&path)));
         step.included = Some(path);
@@ -132,7 +136,7 @@ impl Interpreter {
         let keywords = draft.task.apply.as_deref().cloned().unwrap_or_default();
         Ok(Lineage::below(
             &draft.lineage,
-            Source::Include { apply: Arc::new(keywords), vars: Arc::new(vars), params: None },
+            Source::Include { apply: Arc::new(keywords), vars: Arc::default(), params: Some(Arc::new(vars)) },
         ))
     }
 
@@ -297,6 +301,16 @@ impl Interpreter {
         self.advance(st);
         Turn::Quiet
     }
+}
+
+/// The name of the role that an `include_role` names, as it is written.
+pub(super) fn role_written(task: &crate::playbook::Task) -> Option<String> {
+    if !matches!(task.action, crate::playbook::Action::IncludeRole) {
+        return None;
+    }
+    let (TaskArgs::Named(pairs) | TaskArgs::Free(_, pairs) | TaskArgs::Template(_, pairs)) = &task.args;
+    let (_, name) = pairs.iter().find(|(key, _)| matches!(key.as_str(), Some("name" | "role")))?;
+    name.as_str().map(str::to_owned)
 }
 
 /// One problem out of several; the others are noted.

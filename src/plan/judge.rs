@@ -22,7 +22,7 @@ impl Interpreter {
         result: &TaskResult,
         failed: bool,
         unknown: Option<&Unknown>,
-    ) -> Result<Judgement, Problem> {
+    ) -> Result<Judgement, (&'static str, Problem)> {
         let task = &draft.task;
         let mut judgement = Judgement { changed: result.changed, failed, unknown: None, failed_when: None };
         if task.changed_when.is_empty() && task.failed_when.is_empty() {
@@ -44,13 +44,13 @@ impl Interpreter {
             }
         };
         if !task.changed_when.is_empty() {
-            match all(&task.changed_when)? {
+            match all(&task.changed_when).map_err(|p| ("changed_when_result", p))? {
                 Ok(changed) => judgement.changed = changed,
                 Err(unknown) => judgement.unknown = Some(unknown),
             }
         }
         if !task.failed_when.is_empty() {
-            match all(&task.failed_when)? {
+            match all(&task.failed_when).map_err(|p| ("failed_when_result", p))? {
                 Ok(fails) => {
                     judgement.failed = fails;
                     judgement.failed_when = Some(fails);
@@ -69,7 +69,7 @@ impl Interpreter {
             Ending::Failed { result, .. } => (result.clone(), true),
             _ => return Ok((true, ending)),
         };
-        let judgement = self.judge(draft, &result, failed, None)?;
+        let judgement = self.judge(draft, &result, failed, None).map_err(|(_, p)| p)?;
         let held = if draft.task.until.is_empty() {
             !judgement.failed
         } else {
@@ -96,7 +96,7 @@ impl Interpreter {
 
     /// What becomes of a step whose tries are used up: it failed, whatever its last result was.
     pub fn exhausted(ending: Ending, retries: i64) -> Ending {
-        let note = |result: TaskResult| result.with("attempts", retries.max(1));
+        let note = |result: TaskResult| result.with("attempts", retries.max(1)).with("failed", true);
         match ending {
             Ending::Changed(result, _) => {
                 Ending::Failed { result: TaskResult { changed: true, ..note(result) }, invalid: false }
@@ -105,5 +105,17 @@ impl Interpreter {
             Ending::Failed { result, invalid } => Ending::Failed { result: note(result), invalid },
             other => other,
         }
+    }
+
+    /// `break_when` holds for an item's result: the loop ends with this item.
+    pub(super) fn breaks_off(&self, draft: &Draft, registered: &minijinja::Value) -> bool {
+        let conditions = &draft.task.loop_control.break_when;
+        if conditions.is_empty() {
+            return false;
+        }
+        let name = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str);
+        let vars = name.map(|name| (name.to_owned(), registered.clone()));
+        let context = draft.context.with([Scope::finals("register", vars)]);
+        matches!(context.conditions(conditions), Ok(Ok(())))
     }
 }

@@ -139,6 +139,14 @@ impl Interpreter {
         looping: &LoopState,
         handler: bool,
     ) -> Turn {
+        // Keywords may speak of the item: at the end it is the last one.
+        let context = match looping.items.last() {
+            Some(item) => match self.loop_scope(&context, task, looping, item) {
+                Ok(scope) => context.with([scope]),
+                Err(_) => context,
+            },
+            None => context,
+        };
         let draft = match self.draft(st, task, lineage, context, None, handler) {
             Ok(draft) => draft,
             Err(turn) => return turn,

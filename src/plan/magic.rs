@@ -38,7 +38,7 @@ pub fn of_host(run: &Arc<Run>, host: &str) -> Arc<Scope> {
             }
         }
     }
-    put("groups", run.groups_value());
+    put("groups", Value::from_object(GroupsMap { run: Arc::downgrade(run) }));
     put("hostvars", Value::from_object(HostVarsMap { run: Arc::downgrade(run) }));
     put("playbook_dir", Value::from(run.playbook_dir.display().to_string()));
     let (full, major, minor, revision) = ANSIBLE_VERSION;
@@ -93,13 +93,20 @@ pub fn of_place(play: &PlayRun, lineage: &Arc<Lineage>) -> Arc<Scope> {
         put("ansible_role_name", name);
         put("role_path", Value::from(role.role.path.display().to_string()));
         put("role_uuid", Value::from(format!("{:p}", Arc::as_ptr(role))));
-        let mut parents: Vec<String> = roles.iter().skip(1).map(|r| r.role.name.clone()).collect();
+        // A dependency has no parent in this sense: only what includes or imports it is one.
+        let depends = |i: usize| roles[i + 1].dependencies.iter().any(|d| Arc::ptr_eq(d, roles[i]));
+        let (mut parents, mut dependents) = (vec![], vec![]);
+        for i in 0..roles.len().saturating_sub(1) {
+            if depends(i) { &mut dependents } else { &mut parents }.push(roles[i + 1].role.name.clone());
+        }
         for parent in role.parents.iter().rev() {
-            if !parents.contains(parent) {
+            if !parents.contains(parent) && !dependents.contains(parent) {
                 parents.push(parent.clone());
             }
         }
-        put("ansible_parent_role_names", Value::from(parents));
+        if !parents.is_empty() {
+            put("ansible_parent_role_names", Value::from(parents));
+        }
         put(
             "ansible_dependent_role_names",
             Value::from(role.dependencies.iter().map(|d| d.role.name.clone()).collect::<Vec<_>>()),
@@ -109,6 +116,38 @@ pub fn of_place(play: &PlayRun, lineage: &Arc<Lineage>) -> Arc<Scope> {
         }
     }
     Arc::new(scope)
+}
+
+/// `ansible_delegated_vars`: the variables of the host a task is delegated to.
+pub fn delegated_vars(run: &Arc<Run>, target: &str) -> Arc<Scope> {
+    let vars = HostVarsOf { run: Arc::downgrade(run), host: target.to_owned(), context: OnceLock::new() };
+    let map = Value::from_pairs([(target.to_owned(), Value::from_object(vars))]);
+    Scope::finals("delegation", [("ansible_delegated_vars".to_owned(), map)])
+}
+
+/// `groups`, as they are when read: `add_host` and `group_by` add to them.
+#[derive(Debug)]
+struct GroupsMap {
+    run: Weak<Run>,
+}
+
+impl Object for GroupsMap {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let run = self.run.upgrade()?;
+        let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let name = key.as_str().filter(|name| inventory.groups.contains_key(*name))?;
+        Some(Value::from(inventory.hosts_of(name)))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let Some(run) = self.run.upgrade() else { return Enumerator::Empty };
+        let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Enumerator::Values(inventory.groups.keys().map(|k| Value::from(k.clone())).collect())
+    }
 }
 
 /// `hostvars`: each host's variables, resolved when read.
@@ -178,7 +217,8 @@ impl Object for HostVarsOf {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let name = key.as_str()?;
+        // Not among them, so that a host's variables are finite.
+        let name = key.as_str().filter(|name| *name != "hostvars")?;
         if !self.await_host() {
             return Some(crate::template::Unknown::pending().into_value());
         }
@@ -190,7 +230,9 @@ impl Object for HostVarsOf {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         match self.context() {
-            Some(context) => Enumerator::Values(context.names().into_iter().map(Value::from).collect()),
+            Some(context) => {
+                Enumerator::Values(context.names().into_iter().filter(|n| n != "hostvars").map(Value::from).collect())
+            }
             None => Enumerator::Empty,
         }
     }

@@ -29,6 +29,7 @@ mod step;
 mod target;
 mod together;
 mod turn;
+mod vars_files;
 
 pub use basis::{Basis, Thing, query_words};
 pub use fleet::{Fleet, split_words, target_key, target_name};

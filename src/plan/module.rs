@@ -276,6 +276,8 @@ impl Interpreter {
                 if resources::lookup(&name).is_none_or(|t| t.name != module.name) {
                     continue;
                 }
+                // The nearer ones of a module replace the farther ones as a whole.
+                defaults.clear();
                 let inner = value.get_item(&key).unwrap_or_default();
                 for arg in inner.try_iter().into_iter().flatten() {
                     let name = resources::text_of(&arg);

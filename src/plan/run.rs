@@ -66,6 +66,8 @@ pub struct PlayRun {
     pub name: String,
     pub hosts_all: Vec<String>,
     pub batch: Vec<String>,
+    /// Vars files whose names only a host can tell, with their place among `scopes`.
+    pub late_vars_files: Vec<(usize, Node)>,
     /// vars_files, vars_prompt and vars of the play, weakest first.
     pub scopes: Vec<Arc<Scope>>,
     /// Any failure stops all hosts of the batch before their next task.

@@ -9,8 +9,8 @@ use crate::inventory::Order;
 use crate::playbook::{Play, Playbook, RoleUse};
 use crate::problem::{Problem, Problems};
 use crate::resources;
-use crate::template::{Context, SearchPaths};
-use crate::vars::{Definition, Scope};
+use crate::template::{Context, EvalError, SearchPaths};
+use crate::vars::Scope;
 use crate::yaml::Node;
 
 /// The batches of one play, in order; each is the play on some of its hosts.
@@ -75,7 +75,7 @@ fn schedule_play(
         }
         hosts
     };
-    let scopes = play_scopes(run, play, prompted.cloned(), &base)?;
+    let (scopes, late_vars_files) = play_scopes(run, play, prompted.cloned(), &base)?;
     let mut roles = vec![];
     for role in &play.roles {
         spread(role, &mut roles);
@@ -107,6 +107,7 @@ fn schedule_play(
             hosts_all: hosts.clone(),
             batch: batch.to_vec(),
             scopes: scopes.clone(),
+            late_vars_files: late_vars_files.clone(),
             roles: roles.clone(),
             any_errors_fatal,
         }));
@@ -172,55 +173,22 @@ fn play_scopes(
     play: &Arc<Play>,
     prompted: Option<Arc<Scope>>,
     context: &Context,
-) -> Result<Vec<Arc<Scope>>, Problem> {
+) -> Result<(Vec<Arc<Scope>>, Vec<(usize, Node)>), Problem> {
     let mut scopes = vec![
         Scope::written("import_playbook vars", play.import_vars.iter().cloned()),
         Scope::written("play vars", play.keywords.vars.iter().cloned()),
     ];
     scopes.extend(prompted);
+    let mut late = vec![];
     for node in &play.vars_files {
-        let choices: Vec<&Node> = match node.as_seq() {
-            Some(items) => items.iter().collect(),
-            None => vec![node],
-        };
-        let mut tried = vec![];
-        let mut found = None;
-        for choice in choices {
-            let name = text(context, choice)?;
-            match context.paths().find("vars", &name) {
-                Ok(path) => {
-                    found = Some(path);
-                    break;
-                }
-                Err(places) => tried.extend(places),
-            }
+        match super::vars_files::scope(run, node, context) {
+            Ok(scope) => scopes.extend(scope),
+            // Names that rest on a host or its facts are resolved for each host, at each task.
+            Err(EvalError::Undefined(_)) => late.push((scopes.len(), node.clone())),
+            Err(error) => return Err(error.into_problem().or_at(&node.span)),
         }
-        let Some(path) = found else {
-            let mut problem = Problem::new("missing-file", "no such vars file").at(&node.span);
-            for place in tried {
-                problem = problem.note(format!("looked at {}", crate::source::display_path(&place)));
-            }
-            return Err(problem);
-        };
-        let loaded = (run.loader.settings().read)(&path)?;
-        let root = loaded.single()?;
-        let mut scope = Scope::new(format!("vars_files ({})", crate::source::display_path(&path)));
-        if let Some(map) = root.as_map() {
-            for (key, value) in map.iter() {
-                if let Some(key) = key.as_str() {
-                    scope.vars.insert(key.to_owned(), Definition::Written(value.clone()));
-                }
-            }
-        } else if !root.is_null() {
-            return Err(Problem::new(
-                "invalid-vars-file",
-                format!("a vars file must be a mapping, not {}", root.kind()),
-            )
-            .at(&root.span));
-        }
-        scopes.push(Arc::new(scope));
     }
-    Ok(scopes)
+    Ok((scopes, late))
 }
 
 /// Batch sizes from `serial`: numbers, percentages of all hosts, or a list of them.

@@ -8,8 +8,9 @@ use super::magic;
 use super::state::HostState;
 use crate::playbook::Task;
 use crate::problem::Problem;
-use crate::template::{Context, SearchPaths};
+use crate::template::{Context, EvalError, SearchPaths};
 use crate::vars::Scope;
+use crate::yaml::Node;
 
 impl Interpreter {
     /// The variables a task sees; `on_top` are those of the loop, `None` for the task: those of the place alone.
@@ -45,9 +46,23 @@ impl Interpreter {
             push(scope);
         }
         push(&st.vars.facts_scope);
-        for scope in &self.play.scopes {
-            push(scope);
+        let mut late = self.play.late_vars_files.iter().peekable();
+        for (index, scope) in self.play.scopes.iter().enumerate() {
+            while let Some((_, node)) = late.next_if(|(place, _)| *place <= index) {
+                self.late_vars_file(st, &mut scopes, node)?;
+            }
+            if !scope.vars.is_empty() {
+                scopes.push(scope.clone());
+            }
         }
+        for (_, node) in late {
+            self.late_vars_file(st, &mut scopes, node)?;
+        }
+        let mut push = |scope: &Arc<Scope>| {
+            if !scope.vars.is_empty() {
+                scopes.push(scope.clone());
+            }
+        };
         for role in self.play.roles.iter().chain(st.public_roles.iter()) {
             push(&run.role_scopes(role).vars);
         }
@@ -109,5 +124,25 @@ impl Interpreter {
             playbook_dir: run.playbook_dir.clone(),
         };
         Ok(Context::new(&run.engine, scopes, Arc::new(paths)))
+    }
+
+    /// A vars file whose name rests on the host: left out as long as the name has no value (facts are not gathered yet).
+    fn late_vars_file(&self, st: &HostState, scopes: &mut Vec<Arc<Scope>>, node: &Node) -> Result<(), Problem> {
+        let mut visible = scopes.clone();
+        visible.extend([
+            st.vars.included.clone(),
+            st.vars.set.clone(),
+            self.run.extra_vars.clone(),
+            self.magic.clone(),
+        ]);
+        let dir = self.run.playbook_dir.clone();
+        let paths = SearchPaths { roles: vec![], task_dir: dir.clone(), playbook_dir: dir };
+        let context = Context::new(&self.run.engine, visible, Arc::new(paths));
+        match super::vars_files::scope(&self.run, node, &context) {
+            Ok(scope) => scopes.extend(scope),
+            Err(EvalError::Undefined(_) | EvalError::Unknown(_)) => {}
+            Err(EvalError::Failed(problem)) => return Err(problem.or_at(&node.span)),
+        }
+        Ok(())
     }
 }

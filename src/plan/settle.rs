@@ -3,6 +3,8 @@
 use indexmap::IndexMap;
 use minijinja::Value;
 
+use std::sync::Arc;
+
 use super::evaluate::count_visit;
 use super::fleet::target_name;
 use super::interpreter::Interpreter;
@@ -105,10 +107,11 @@ impl Interpreter {
                     }
                 }
             }
-            Some(Err(problem)) => {
+            Some(Err((keyword, problem))) => {
                 failed = true;
                 step.invalid = true;
-                result = result.with("msg", crate::report::plain_problem(&problem));
+                let message = crate::report::plain_problem(&problem);
+                result = result.with(keyword, message.as_str()).with("msg", message);
             }
             None => {}
         }
@@ -135,6 +138,7 @@ impl Interpreter {
         if failed && step.because.is_none() {
             step.because = result.values.get("msg").map(resources::text_of);
         }
+        add_lines(&mut result.values);
         step.result = result;
         step.ignored = failed && draft.ignore_errors && step.status != Status::Unreachable;
         let in_loop = st.loop_state.is_some() && draft.item.is_some();
@@ -231,15 +235,7 @@ impl Interpreter {
         for (key, value) in &result.values {
             map.insert(key.clone(), value.clone());
         }
-        for stream in ["stdout", "stderr"] {
-            let lines = format!("{stream}_lines");
-            if let (Some(text), false) = (map.get(stream).cloned(), map.contains_key(&lines))
-                && let Some(text) = text.as_str()
-            {
-                let split: Vec<Value> = split_lines(text).into_iter().map(Value::from).collect();
-                map.insert(lines, Value::from(split));
-            }
-        }
+        add_lines(&mut map);
         match unknown {
             Some(unknown) => PartialResult::value(map, unknown.clone()),
             None => Value::from_pairs(map),
@@ -291,6 +287,9 @@ impl Interpreter {
                 "set_fact" if draft.delegate_facts => self.give(target_name(&draft.target), pairs, vec![]),
                 _ if draft.delegate_facts => self.give(target_name(&draft.target), vec![], pairs),
                 "set_fact" => {
+                    if step.result.values.contains_key(crate::resources::set_fact::CACHEABLE) {
+                        st.vars.add_facts(pairs.clone());
+                    }
                     for (name, value) in pairs {
                         st.vars.set_fact(&name, value);
                     }
@@ -312,10 +311,11 @@ impl Interpreter {
             if st.loop_state.is_none() {
                 st.vars.set_fact(name, registered.clone());
             } else {
-                // While looping, conditions may look at the results so far.
-                let mut so_far: Vec<Value> = st.loop_state.as_ref().map(|l| l.results.clone()).unwrap_or_default();
-                so_far.push(registered.clone());
-                let value: Value = registered_loop(&so_far, false, false, false);
+                // While looping, conditions may look at the last item's result.
+                let value = match &draft.item {
+                    Some((item, _)) => with_item(registered, item, draft),
+                    None => registered.clone(),
+                };
                 st.vars.set_fact(name, value);
             }
         }
@@ -338,9 +338,13 @@ impl Interpreter {
         }
         // It is told as failed, but the host goes on with what does not depend on it.
         let failed = failed && !step.stopped;
+        let stop = st.loop_state.is_some() && self.breaks_off(draft, &registered);
         if let Some(looping) = &mut st.loop_state
             && let Some((item, _)) = &draft.item
         {
+            if stop {
+                looping.items = Arc::new(looping.items[..=looping.next].to_vec());
+            }
             looping.results.push(with_item(&registered, item, draft));
             looping.changed |= step.result.changed;
             looping.failed |= failed;
@@ -370,7 +374,9 @@ impl Interpreter {
             step.order = st.order();
             step.status = Status::Skipped;
             step.because = Some("No items in the list".to_owned());
-            step.result = TaskResult::unchanged().with("skipped_reason", "No items in the list");
+            step.result = TaskResult::unchanged()
+                .with("skipped_reason", "No items in the list")
+                .with("results", Value::from(Vec::<Value>::new()));
             self.advance(st);
             return Some(step);
         }
@@ -399,6 +405,22 @@ impl Interpreter {
     }
 }
 
+/// `stdout_lines` and `stderr_lines` beside the texts. `pause` has none of them, as in Ansible.
+fn add_lines(map: &mut IndexMap<String, Value>) {
+    if map.contains_key("user_input") {
+        return;
+    }
+    for stream in ["stdout", "stderr"] {
+        let lines = format!("{stream}_lines");
+        if let (Some(text), false) = (map.get(stream).cloned(), map.contains_key(&lines))
+            && let Some(text) = text.as_str()
+        {
+            let split: Vec<Value> = split_lines(text).into_iter().map(Value::from).collect();
+            map.insert(lines, Value::from(split));
+        }
+    }
+}
+
 /// Counts a task that ended.
 fn count(st: &mut HostState, status: Status, ignored: bool, rescued: bool) {
     let counts = &mut st.counts;
@@ -424,7 +446,10 @@ fn registered_loop(results: &[Value], changed: bool, failed: bool, all_skipped: 
     let mut map: IndexMap<String, Value> = IndexMap::new();
     map.insert("results".to_owned(), Value::from(results.to_vec()));
     map.insert("changed".to_owned(), Value::from(changed));
-    if all_skipped {
+    if results.is_empty() {
+        map.insert("skipped_reason".to_owned(), Value::from("No items in the list"));
+        map.insert("skipped".to_owned(), Value::from(true));
+    } else if all_skipped {
         map.insert("msg".to_owned(), Value::from("All items skipped"));
         map.insert("skipped".to_owned(), Value::from(true));
     } else if failed {

@@ -33,7 +33,10 @@ impl Default for HostVars {
         Self {
             facts: Arc::default(),
             bare_facts: Arc::default(),
-            facts_scope: Arc::new(Scope::new("facts")),
+            facts_scope: Scope::finals(
+                "facts",
+                [("ansible_facts".to_owned(), Value::from_pairs(Vec::<(String, Value)>::new()))],
+            ),
             included: Arc::new(Scope::new("include_vars")),
             set: Arc::new(Scope::new("set_fact and register")),
         }

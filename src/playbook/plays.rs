@@ -241,7 +241,8 @@ impl Session<'_> {
                     let vars = map.iter().filter_map(|(k, v)| Some((scalar_text(k)?, v.clone())));
                     around.vars.scopes.push(crate::vars::Scope::written(display_path(&path), vars));
                 }
-                None if all_known && !choices.is_empty() => {
+                // Of a list of alternatives none need exist.
+                None if all_known && entry.as_seq().is_none() => {
                     let mut problem = Problem::new("file-not-found", "no such variables file").at(&entry.span);
                     for path in tried {
                         problem = problem.note(format!("looked for {}", display_path(&path)));

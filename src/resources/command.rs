@@ -291,12 +291,22 @@ impl Resource for Run {
                     return Ok(result);
                 }
                 if output.rc == 127 && self.is_missing_program(&output.error_text()) {
-                    return Err(TaskResult { changed: false, ..result }
+                    return Err(TaskResult { changed: false, ..base() }
                         .with("rc", 2)
                         .with("stdout", "")
                         .with("stderr", "")
                         .with("cmd", self.label())
                         .with("msg", format!("Error executing command: {}", trim(&output.stderr))));
+                }
+                if output.rc == 1 && self.cannot_enter(&output.error_text()) {
+                    return Err(TaskResult { changed: false, ..base() }
+                        .with("rc", Value::from(()))
+                        .with("stdout", "")
+                        .with("stderr", "")
+                        .with(
+                            "msg",
+                            format!("Unable to change directory before execution: {}", trim(&output.stderr)),
+                        ));
                 }
                 Err(result)
             }
@@ -311,6 +321,11 @@ impl Resource for Run {
 }
 
 impl Run {
+    /// The shell could not go to `chdir`: nothing ran.
+    fn cannot_enter(&self, stderr: &str) -> bool {
+        self.chdir.as_ref().is_some_and(|dir| stderr.contains("cd: ") && stderr.contains(dir.as_str()))
+    }
+
     fn is_missing_program(&self, stderr: &str) -> bool {
         match &self.line {
             Line::Words { words, .. } => {

@@ -70,7 +70,7 @@ mod seboolean;
 mod selinux;
 mod service;
 mod service_facts;
-mod set_fact;
+pub mod set_fact;
 mod set_stats;
 mod setup;
 mod shell;

@@ -40,6 +40,9 @@ pub static TYPE: ResourceType = ResourceType {
     build,
 };
 
+/// The key of a result that says: facts too, not only variables of this run.
+pub const CACHEABLE: &str = "_ansible_facts_cacheable";
+
 /// True for what Ansible allows as a variable's name.
 pub fn is_variable_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -47,7 +50,7 @@ pub fn is_variable_name(name: &str) -> bool {
 }
 
 fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    args.flag("cacheable")?;
+    let cacheable = args.flag("cacheable")?;
     for (name, _, span) in args.extra() {
         if !is_variable_name(name) {
             return Err(Problem::new("invalid-name", format!("`{name}` is no name for a variable"))
@@ -62,6 +65,9 @@ fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             "No key/value pairs provided, at least one is required for this action to succeed",
         ))));
     }
-    let result = TaskResult::unchanged().with("ansible_facts", kit::map(facts));
+    let mut result = TaskResult::unchanged().with("ansible_facts", kit::map(facts));
+    if cacheable {
+        result = result.with(CACHEABLE, true);
+    }
     Ok(Ready::boxed(Ok(Verdict::Unchanged(result))))
 }

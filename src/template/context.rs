@@ -146,14 +146,17 @@ impl Context {
     }
 
     /// A node's value with every template in it resolved, deep. A text that is one `{{ expression }}` keeps the expression's type.
-    /// Unknown parts inside a list or mapping stay [`Unknown`] values; an unknown whole is `Err(Unknown)`; `omit` stays as it is
-    /// (mapping entries that are `omit` are *kept*, the caller drops them).
+    /// Unknown parts inside a list or mapping stay [`Unknown`] values; an unknown whole is `Err(Unknown)`; `omit` as a whole stays as it is;
+    /// entries of lists and mappings that are `omit` are left out.
     pub fn value(&self, node: &Node) -> Result<Value> {
         match &node.value {
             Yaml::Seq(items) => {
                 let mut values = Vec::with_capacity(items.len());
                 for item in items.iter() {
-                    values.push(self.part(item)?);
+                    let value = self.part(item)?;
+                    if !super::is_omit(&value) {
+                        values.push(value);
+                    }
                 }
                 Ok(Value::from(values))
             }
@@ -161,7 +164,10 @@ impl Context {
                 let mut pairs = Vec::with_capacity(map.len());
                 for (key, value) in map.iter() {
                     let key = if key.has_template() { self.value(key)? } else { lazy::key_value(key) };
-                    pairs.push((key, self.part(value)?));
+                    let value = self.part(value)?;
+                    if !super::is_omit(&value) {
+                        pairs.push((key, value));
+                    }
                 }
                 Ok(Value::from_pairs(pairs))
             }

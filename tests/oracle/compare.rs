@@ -2,19 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::Case;
 use crate::sides::{Record, Side};
 
-/// Exit codes that mean the same: kdeploy tells wrong files (1) from failed hosts (2), ansible-playbook has further ones.
-fn same_exit(theirs: i32, ours: i32) -> bool {
-    theirs == ours || (theirs != 0 && ours != 0)
+/// kdeploy's exit code for each of ansible-playbook's (docs/differences.md has the table).
+fn exit_code(theirs: i32) -> i32 {
+    match theirs {
+        // Files that cannot be read (4: parsed; unreachable hosts are told apart below), wrong options, a bug.
+        4 | 5 | 250 => 1,
+        other => other,
+    }
 }
 
 /// One line per difference; empty: the same.
 pub fn differences(theirs: &Side, ours: &Side, case: &Case) -> Vec<String> {
     let mut found = vec![];
-    if !same_exit(theirs.rc, ours.rc) {
-        found.push(format!("exit code: theirs {}, ours {}", theirs.rc, ours.rc));
+    let unreachable = theirs.records.iter().any(|r| r.status == "unreachable");
+    let expected = if unreachable { theirs.rc } else { exit_code(theirs.rc) };
+    if ours.rc != expected {
+        found.push(format!("exit code: theirs {}, ours {} instead of {expected}", theirs.rc, ours.rc));
+    }
+    if theirs.rc != case.rc {
+        found.push(format!("theirs ends with {}, which the case does not say (`# rc: {}`)", theirs.rc, theirs.rc));
     }
     let (a, b) = (by_host(&theirs.records), by_host(&ours.records));
     let mut hosts: Vec<&String> = a.keys().chain(b.keys()).collect();
@@ -35,7 +46,8 @@ pub fn differences(theirs: &Side, ours: &Side, case: &Case) -> Vec<String> {
                         found.push(format!("{place}: theirs {}, ours {}", x.status, y.status));
                     }
                     if !case.statuses {
-                        found.extend(results(&place, x, y));
+                        let failed = x.status.starts_with("failed") || x.status == "unreachable";
+                        values(&place, "", &x.result, &y.result, failed, &mut found);
                     }
                 }
                 (Some(x), None) => found.push(format!("{host}: ours lacks `{}` ({})", x.task, x.status)),
@@ -65,24 +77,30 @@ fn by_host(records: &[Record]) -> BTreeMap<String, Vec<&Record>> {
     map
 }
 
-fn results(place: &str, theirs: &Record, ours: &Record) -> Vec<String> {
-    let mut found = vec![];
-    // Messages of failures are each program's own words.
-    let failed = theirs.status.starts_with("failed");
-    for (key, value) in &theirs.result {
-        if failed && matches!(key.as_str(), "msg" | "reason") {
-            continue;
+/// Compares two values, objects key by key. The messages of failures are each program's own words; they must be there.
+fn values(place: &str, at: &str, theirs: &Value, ours: &Value, failed: bool, found: &mut Vec<String>) {
+    let (Value::Object(a), Value::Object(b)) = (theirs, ours) else {
+        if theirs != ours && theirs != crate::clean::TRANSFERRED {
+            found.push(format!("{place}: `{at}`:\n  theirs {theirs}\n  ours   {ours}"));
         }
-        match ours.result.get(key) {
-            None => found.push(format!("{place}: result lacks `{key}` ({value})")),
-            Some(own) if own != value => found.push(format!("{place}: `{key}`: theirs {value}, ours {own}")),
-            Some(_) => {}
+        return;
+    };
+    let inner = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
+    let failed = failed || a.get("failed") == Some(&Value::Bool(true));
+    for (key, value) in a {
+        match b.get(key) {
+            None => found.push(format!("{place}: ours lacks `{}` ({value})", inner(key))),
+            Some(own)
+                if failed
+                    && matches!(key.as_str(), "msg" | "reason" | "failed_when_result" | "changed_when_result")
+                    && value.is_string()
+                    && own.is_string() => {}
+            Some(own) => values(place, &inner(key), value, own, failed, found),
         }
     }
-    for (key, value) in &ours.result {
-        if !(theirs.result.contains_key(key) || failed && key == "msg") {
-            found.push(format!("{place}: result has `{key}` ({value}), theirs not"));
+    for (key, value) in b {
+        if !a.contains_key(key) {
+            found.push(format!("{place}: theirs lacks `{}` ({value})", inner(key)));
         }
     }
-    found
 }

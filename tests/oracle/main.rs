@@ -1,20 +1,27 @@
 //! ansible-core as the oracle: every playbook of `cases/` is run by both programs, each in a sandbox of its own, and what
 //! happened is compared: each task's status and result on each host, the files left behind, the exit code.
 //!
-//! A case is a playbook; comments at its top steer it:
+//! A case is a playbook, or a `.txtar` of several files (`-- PATH --` begins each) with a `site.yml` among them, or a folder
+//! with one. Comments at the top of the case steer it:
 //!
 //!     # args: --tags a          options for both programs
+//!     # env: NAME=value         environment of both programs
 //!     # differs: REASON         kdeploy is different on purpose: the comparison must fail (docs/differences.md says why)
+//!     # rc: 2                   ansible-playbook's exit code, if it is not 0: no case fails unnoticed
 //!     # statuses                compare statuses only, not results
 //!
-//! `sandbox` is a variable that holds the sandbox's path; hosts `one` and `two` (group `both`) are reached locally. A folder
-//! `cases/NAME/` with a `site.yml` in it is a case with files of its own.
-//! KDEPLOY_ORACLE=NAME runs one case and shows both sides.
+//! `sandbox` is a variable that holds the path of a folder to write to; hosts `one` and `two` (group `both`) are reached locally,
+//! unless the case has an `inventory`, `hosts` or `inventory.yml` of its own, or an `ansible.cfg`.
+//! KDEPLOY_ORACLE_SHOW=1 shows what both programs said.
 
+mod clean;
 mod compare;
+mod differences;
 mod inventories;
 mod names;
 mod random;
+mod runner;
+mod sandbox;
 mod sides;
 mod vaults;
 
@@ -28,7 +35,7 @@ fn main() {
     let mut trials: Vec<Trial> = cases(&dir)
         .into_iter()
         .map(|path| {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = name(&path);
             // They need ansible-core: run by `./test oracle`.
             Trial::test(format!("oracle::{name}"), move || run(&path)).with_ignored_flag(true)
         })
@@ -37,6 +44,7 @@ fn main() {
     trials.extend(vaults::trials());
     trials.extend(random::trials());
     trials.extend(names::trials());
+    trials.push(Trial::test("differences_are_documented", move || differences::documented(&cases(&dir))));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -46,17 +54,28 @@ fn cases(dir: &Path) -> Vec<PathBuf> {
         .flatten()
         .flatten()
         .map(|e| e.path())
-        .filter(|p| p.is_dir() || p.extension().is_some_and(|e| e == "yml"))
+        .filter(|p| p.is_dir() || p.extension().is_some_and(|e| e == "yml" || e == "txtar"))
         .collect();
     found.sort();
     found
+}
+
+fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The text whose comments steer the case.
+fn text(path: &Path) -> std::io::Result<String> {
+    std::fs::read_to_string(if path.is_dir() { path.join("site.yml") } else { path.to_owned() })
 }
 
 /// Options in the comments at the top of a case.
 #[derive(Default)]
 pub struct Case {
     pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
     pub differs: Option<String>,
+    pub rc: i32,
     pub statuses: bool,
 }
 
@@ -65,9 +84,13 @@ fn options(text: &str) -> Case {
     for line in text.lines().take_while(|l| l.starts_with('#')) {
         let line = line.trim_start_matches('#').trim();
         if let Some(args) = line.strip_prefix("args:") {
-            case.args = args.split_whitespace().map(str::to_owned).collect();
+            case.args = words(args);
+        } else if let Some((name, value)) = line.strip_prefix("env:").and_then(|l| l.split_once('=')) {
+            case.env.push((name.trim().to_owned(), value.to_owned()));
         } else if let Some(reason) = line.strip_prefix("differs:") {
             case.differs = Some(reason.trim().to_owned());
+        } else if let Some(rc) = line.strip_prefix("rc:") {
+            case.rc = rc.trim().parse().unwrap_or(-1);
         } else if line == "statuses" {
             case.statuses = true;
         }
@@ -75,10 +98,26 @@ fn options(text: &str) -> Case {
     case
 }
 
+/// Words as a shell splits them: quotes keep blanks.
+fn words(line: &str) -> Vec<String> {
+    let (mut all, mut word, mut quote) = (vec![], None::<String>, None);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => all.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    all.extend(word);
+    all
+}
+
 fn run(path: &Path) -> Result<(), Failed> {
-    let playbook = if path.is_dir() { path.join("site.yml") } else { path.to_owned() };
-    let text = std::fs::read_to_string(&playbook)?;
-    let case = options(&text);
+    let case = options(&text(path)?);
     let theirs = sides::ansible(path, &case)?;
     let ours = sides::kdeploy(path, &case)?;
     let differences = compare::differences(&theirs, &ours, &case);

@@ -79,7 +79,7 @@ fn run(case: &Case) -> Result<(), Failed> {
 /// Standard output and exit code of each command, without what must differ.
 fn side(case: &Case, bin: Option<&Path>) -> Result<Vec<String>, Failed> {
     let dir = tempfile::Builder::new().prefix("names-").tempdir()?;
-    crate::sides::copy_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/names/files"), dir.path())?;
+    crate::sandbox::copy_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/names/files"), dir.path())?;
     let path = std::env::var("PATH").unwrap_or_default();
     let path = bin.map_or_else(|| path.clone(), |bin| format!("{}:{path}", bin.display()));
     let mut said = vec![];

@@ -12,16 +12,15 @@ class CallbackModule(CallbackBase):
 
     def _write(self, kind, result, item=False, ignored=False):
         data = dict(result._result)
-        if data.get("results") and not item:
-            data = {"loop": True}
         task = result._task
+        # A loop's items are written one by one; its end is written only where there were none.
+        if not item and data.get("results") and (task.loop is not None or task.loop_with is not None):
+            return
         record = {
             "kind": kind,
             "host": result._host.get_name(),
             "task": task.get_name().strip(),
-            "action": task.action,
             "ignored": bool(ignored),
-            "item": bool(item),
             "result": data,
         }
         with open(os.environ["KDEPLOY_ORACLE_OUT"], "a") as out:
