@@ -17,6 +17,9 @@ use crate::vars::{Definition, Scope};
 use crate::world::Stop;
 use crate::yaml::Node;
 
+/// How many files deep includes go: further than this only one that includes itself does.
+const MAX_INCLUDES: usize = 500;
+
 /// Rendered arguments of an include.
 struct IncludeArgs {
     file: String,
@@ -39,6 +42,14 @@ impl Interpreter {
             Ok(path) => path,
             Err(problem) => return self.problem(st, draft, problem),
         };
+        if draft.lineage.inside_out().filter(|l| matches!(l.source, Source::Include { .. })).count() > MAX_INCLUDES {
+            let name = &args.file;
+            let problem =
+                Problem::new("include-depth", format!("`{name}` is included more than {MAX_INCLUDES} files deep"))
+                    .at(&draft.task.span)
+                    .help("does it include itself?");
+            return self.problem(st, draft, problem);
+        }
         let role = draft.lineage.roles().first().map(|r| (*r).clone()).or_else(|| draft.task.role.clone());
         let call = FileCall {
             role: role.as_ref(),

@@ -187,6 +187,12 @@ pub fn string(value: &Value, what: &str) -> Result<String, Error> {
     value.as_str().map(str::to_owned).ok_or_else(|| err(format!("`{what}` must be text, not {}", type_name(value))))
 }
 
+/// A number that says how much is made: none below 0, and none that no memory holds.
+pub fn size(value: &Value, name: &str) -> Result<usize, Error> {
+    let number = usize::try_from(integer(value, name)?).unwrap_or(0);
+    if number > super::eval::ops::MAX_SIZE { Err(err(format!("`{name}` is too large: {number}"))) } else { Ok(number) }
+}
+
 /// An argument that must be a whole number.
 pub fn integer(value: &Value, what: &str) -> Result<i64, Error> {
     defined(value, what)?;

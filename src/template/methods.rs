@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::args::{Call, err, flag, get, integer, items, list, map, opt_integer, pairs, string, text, tuple};
+use super::args::{Call, err, flag, get, items, list, map, opt_integer, pairs, size, string, text, tuple};
 use super::filters::text::{capitalized, centered, is_space, split_lines, split_text};
 use super::pyformat;
 use super::types::type_name;
@@ -157,7 +157,7 @@ fn affix(s: &str, call: Call, test: fn(&str, &str) -> bool) -> Result<Value, Err
 
 fn padded(s: &str, call: Call, make: fn(&str, String) -> String) -> Result<Value, Error> {
     let [width, fill] = call.bind(["width", "fillchar"], 1)?;
-    let width = usize::try_from(integer(&width.unwrap_or_default(), "width")?).unwrap_or(0);
+    let width = size(&width.unwrap_or_default(), "width")?;
     let fill = fill.map_or(Ok(" ".to_owned()), |f| string(&f, "fillchar"))?;
     let missing = width.saturating_sub(s.chars().count());
     Ok(Value::from(make(s, fill.repeat(missing))))
@@ -295,7 +295,7 @@ fn text_method(s: &str, call: Call) -> Result<Value, Error> {
         }
         "center" => {
             let [width, fill] = call.bind(["width", "fillchar"], 1)?;
-            let width = usize::try_from(integer(&width.unwrap_or_default(), "width")?).unwrap_or(0);
+            let width = size(&width.unwrap_or_default(), "width")?;
             let fill = fill.map_or(Ok(" ".to_owned()), |f| string(&f, "fillchar"))?;
             Ok(Value::from(centered(s, width, fill.chars().next().unwrap_or(' '))))
         }
@@ -303,13 +303,13 @@ fn text_method(s: &str, call: Call) -> Result<Value, Error> {
         "rjust" => padded(s, call, |s, pad| format!("{pad}{s}")),
         "zfill" => {
             let [width] = call.bind(["width"], 1)?;
-            let width = usize::try_from(integer(&width.unwrap_or_default(), "width")?).unwrap_or(0);
+            let width = size(&width.unwrap_or_default(), "width")?;
             let (sign, digits) = if s.starts_with(['+', '-']) { s.split_at(1) } else { ("", s) };
             Ok(Value::from(format!("{sign}{}{digits}", "0".repeat(width.saturating_sub(s.chars().count())))))
         }
         "expandtabs" => {
             let [size] = call.bind(["tabsize"], 0)?;
-            let size = usize::try_from(opt_integer(size.as_ref(), "tabsize")?.unwrap_or(8)).unwrap_or(0);
+            let size = size.map_or(Ok(8), |s| self::size(&s, "tabsize"))?;
             let (mut out, mut column) = (String::new(), 0);
             for c in s.chars() {
                 match c {

@@ -7,6 +7,8 @@
 //! `filters/`, `tests/` and `lookups/` meet the evaluator by the rules of [`call`].
 
 pub mod args;
+#[cfg(test)]
+mod bombs_tests;
 mod builtin_lookups;
 pub mod call;
 mod context;

@@ -10,7 +10,7 @@ mod frame;
 mod include;
 mod mutate;
 pub(super) mod objects;
-pub(super) mod ops;
+pub(in crate::template) mod ops;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -145,7 +145,12 @@ impl<'e> Interp<'e> {
         let mut out = vec![];
         self.collect_blocks(&template.body);
         self.body(&template.body, &mut out)?;
+        let mut parents = 0;
         while let Some((parent, origin)) = self.extends.take() {
+            parents += 1;
+            if parents > MAX_NESTING {
+                return Err(failed("the templates extend each other without end"));
+            }
             out.clear();
             self.origin = origin;
             self.collect_blocks(&parent.body);

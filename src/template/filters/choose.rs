@@ -7,7 +7,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, State, Value};
 
 use crate::template::args::{
-    Call, Entry, defined, err, flag, integer, items, list, opt_string, pairs, string, text, truth, tuple,
+    Call, Entry, defined, err, flag, integer, items, list, opt_string, pairs, size, string, text, truth, tuple,
 };
 use crate::template::call::{apply_filter, perform_test, undefined, undefined_value};
 use crate::template::types::type_name;
@@ -431,7 +431,10 @@ fn batch(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, count, fill] = call.bind(["value", "linecount", "fill_with"], 2)?;
     let count = integer(&count.unwrap_or_default(), "linecount")?;
     let items = items(&value.unwrap_or_default())?;
-    let Ok(count) = usize::try_from(count) else { return Ok(list([list(items)])) };
+    if count < 0 {
+        return Ok(list([list(items)]));
+    }
+    let count = size(&Value::from(count), "linecount")?;
     if count == 0 {
         return Ok(list(if items.is_empty() { vec![] } else { vec![list([]), list(items)] }));
     }
@@ -447,9 +450,10 @@ fn batch(_: &mut State, call: Call) -> Result<Value, Error> {
 
 fn slice(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, slices, fill] = call.bind(["value", "slices", "fill_with"], 2)?;
-    let Some(slices) = usize::try_from(integer(&slices.unwrap_or_default(), "slices")?).ok().filter(|s| *s > 0) else {
+    let slices = size(&slices.unwrap_or_default(), "slices")?;
+    if slices == 0 {
         return Err(err("`slice` needs a number above 0"));
-    };
+    }
     let items = items(&value.unwrap_or_default())?;
     let (size, extra) = (items.len() / slices, items.len() % slices);
     let fill = fill.filter(|f| !f.is_none());

@@ -184,6 +184,11 @@ fn product(_: &mut State, mut call: Call) -> Result<Value, Error> {
     for _ in 0..repeat.max(0) {
         all.extend(lists.iter().cloned());
     }
+    // Of so many rows a run would see none before its memory ends.
+    let rows = all.iter().try_fold(1_usize, |rows, list| rows.checked_mul(list.len()));
+    if rows.is_none_or(|rows| rows.saturating_mul(all.len()) > crate::template::eval::ops::MAX_SIZE / 8) {
+        return Err(err("the result of `product` is too large"));
+    }
     Ok(list(cartesian(&all).into_iter().map(tuple)))
 }
 

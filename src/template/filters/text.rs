@@ -3,8 +3,8 @@
 use minijinja::{Error, State, Value};
 
 use crate::template::args::{
-    Call, Entry, err, flag, get, integer, is_mapping, is_sequence, items, list, opt_integer, opt_string, pairs, string,
-    text,
+    Call, Entry, err, flag, get, integer, is_mapping, is_sequence, items, list, opt_integer, opt_string, pairs, size,
+    string, text,
 };
 use crate::template::types::type_name;
 
@@ -113,8 +113,8 @@ pub fn centered(s: &str, width: usize, fill: char) -> String {
 
 fn center(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, width] = call.bind(["value", "width"], 1)?;
-    let width = opt_integer(width.as_ref(), "width")?.unwrap_or(80);
-    Ok(Value::from(centered(&text(&value.unwrap_or_default()), usize::try_from(width).unwrap_or(0), ' ')))
+    let width = width.filter(|w| !w.is_none()).map_or(Ok(80), |w| size(&w, "width"))?;
+    Ok(Value::from(centered(&text(&value.unwrap_or_default()), width, ' ')))
 }
 
 /// Python's `str.splitlines`.
@@ -154,7 +154,7 @@ fn indent(_: &mut State, call: Call) -> Result<Value, Error> {
         None => " ".repeat(4),
         Some(w) => match w.as_str() {
             Some(s) => s.to_owned(),
-            None => " ".repeat(usize::try_from(integer(&w, "width")?).unwrap_or(0)),
+            None => " ".repeat(size(&w, "width")?),
         },
     };
     let (first, blank) = (flag(first.as_ref(), false), flag(blank.as_ref(), false));
