@@ -150,6 +150,19 @@ pub(super) fn run(args: &Args, setting: &Setting, line: Line) -> Result<Arc<dyn 
 /// Answers whether a path or shell pattern matches anything.
 const MATCHES: &str = "IFS=; for p in $1; do if [ -e \"$p\" ] || [ -L \"$p\" ]; then exit 0; fi; done; exit 1";
 
+/// Whether a path, or anything a shell pattern matches, is there: `creates` and `removes`.
+pub(super) struct Exists<'a>(pub &'a str);
+
+impl Exists<'_> {
+    pub fn query(&self) -> Query {
+        existence(self.0)
+    }
+
+    pub fn ask(&self, world: &View) -> Result<bool, Stop> {
+        exists(world, self.0)
+    }
+}
+
 fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }

@@ -37,6 +37,8 @@ static TYPES: &[&ResourceType] = &[
     &super::dpkg_selections::TYPE,
     // e
     // f
+    &super::firewalld::TYPE,
+    &super::filesystem::TYPE,
     &super::fail::TYPE,
     &super::fetch::TYPE,
     &super::file::TYPE,
@@ -62,6 +64,8 @@ static TYPES: &[&ResourceType] = &[
     &super::kernel_blacklist::TYPE,
     &super::known_hosts::TYPE,
     // l
+    &super::lvol::TYPE,
+    &super::lvg::TYPE,
     &super::lineinfile::TYPE,
     &super::locale_gen::TYPE,
     // m
@@ -76,10 +80,13 @@ static TYPES: &[&ResourceType] = &[
     &super::ping::TYPE,
     &super::pip::TYPE,
     // r
+    &super::rpm_key::TYPE,
     &super::raw::TYPE,
     &super::reboot::TYPE,
     &super::replace::TYPE,
     // s
+    &super::snap::TYPE,
+    &super::script::TYPE,
     &super::seboolean::TYPE,
     &super::selinux::TYPE,
     &super::synchronize::TYPE,
@@ -110,6 +117,7 @@ static TYPES: &[&ResourceType] = &[
     // x
     &super::xattr::TYPE,
     // y
+    &super::yum_repository::TYPE,
     // z
     &super::zypper::TYPE,
 ];

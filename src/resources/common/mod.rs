@@ -13,6 +13,7 @@ pub mod kubectl;
 pub mod mode;
 pub mod packages;
 pub mod paths;
+pub mod pgp;
 pub mod place;
 pub mod text;
 pub mod tools;
