@@ -66,6 +66,7 @@ impl Interpreter {
                 diff: self.run.options.diff,
                 home: hello.home.clone(),
                 user: hello.user.clone(),
+                delegated: draft.delegated,
                 environment,
                 find_file: &|sub, name| {
                     context.paths().find(sub, name).map_err(|tried| {

@@ -40,7 +40,7 @@ impl Place {
 
 /// What a keyword's value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub enum Shape {
     Text,
     Bool,
     Int,
@@ -189,6 +189,23 @@ pub(super) fn names(place: Place) -> Vec<&'static str> {
         Place::ImportPlaybook => all.extend(["import_playbook", "when"]),
         _ => {}
     }
+    all
+}
+
+/// Every keyword of an object (`play`, `block`, `import_playbook`, else a task or handler) with its shape, for the schema.
+pub fn keyword_shapes(object: &str) -> Vec<(&'static str, Shape)> {
+    let places = match object {
+        "play" => vec![Place::Play],
+        "block" => vec![Place::Block],
+        "import_playbook" => vec![Place::ImportPlaybook],
+        _ => vec![Place::Task, Place::Handler],
+    };
+    let mut all: Vec<(&str, Shape)> = places
+        .into_iter()
+        .flat_map(|place| names(place).into_iter().filter_map(move |name| Some((name, shape(place, name)?))))
+        .collect();
+    all.sort_by_key(|(name, _)| *name);
+    all.dedup_by_key(|(name, _)| *name);
     all
 }
 

@@ -31,6 +31,7 @@ mod task;
 mod tests;
 
 pub use items::{candidates, find_included};
+pub use keywords::{Shape, keyword_shapes};
 pub use list::{HandlerEntry, Lists, PlayListing, TaskListing, flat_handlers, listing, listing_text};
 pub use loader::{FileCall, Loaded, Loader, LoaderSettings, Read, Resolve, RoleCall, StaticVars};
 pub use model::*;

@@ -1,8 +1,7 @@
 //! `apk`: packages of Alpine Linux.
 
-use super::common::packages::*;
+use super::common::packages::{NAME, Packages, STATE, UPDATE};
 use super::{ArgSpec, Kind, ResourceType};
-use crate::problem::Problem;
 
 pub static TYPE: ResourceType = ResourceType {
     name: "apk",
@@ -12,23 +11,31 @@ pub static TYPE: ResourceType = ResourceType {
         NAME,
         STATE,
         UPDATE,
+        ArgSpec::new("upgrade", Kind::Bool, "Upgrade all packages").default("false"),
+        ArgSpec::new("available", Kind::Bool, "With `upgrade`: take back what no repository has").default("false"),
         ArgSpec::new("no_cache", Kind::Bool, "Keep no package lists").default("false"),
         ArgSpec::new("repository", Kind::List, "Repositories instead of the configured ones"),
-        ArgSpec::new("available", Kind::Bool, "Accepted for upgrades").default("false"),
-        ArgSpec::new("upgrade", Kind::Bool, "Upgrade all packages").default("false"),
+        ArgSpec::new("world", Kind::Str, "The file of packages asked for; accepted, without effect")
+            .default("/etc/apk/world"),
     ],
     free_form: None,
     build: |args, setting| {
-        let mut options = vec![];
+        super::kit::exclusive(&args, "name", "upgrade")?;
+        let mut packages = Packages::of(&args, setting, "apk")?;
         if args.flag("no_cache")? {
-            options.push("--no-cache".to_owned());
+            packages.globals.push("--no-cache".to_owned());
         }
-        for repository in args.list("repository")? {
-            options.extend(["--repository".to_owned(), repository]);
+        let repositories = args.list("repository")?;
+        if !repositories.is_empty() {
+            packages.globals.push("--repositories-file=/dev/null".to_owned());
+        }
+        for repository in repositories {
+            packages.globals.push(format!("--repository={repository}"));
         }
         if args.flag("upgrade")? {
-            return Err(Problem::unsupported("`upgrade` of `apk`").at(args.span("upgrade")).into());
+            let available = args.flag("available")?.then(|| "--available".to_owned());
+            packages.all = Some(["upgrade".to_owned()].into_iter().chain(available).collect());
         }
-        packages(&args, setting, "apk".to_owned(), options)
+        Ok(packages.boxed())
     },
 };

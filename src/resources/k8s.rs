@@ -5,38 +5,40 @@ use std::sync::Arc;
 use minijinja::Value;
 use serde_json::Value as Json;
 
+use super::common::concat;
 use super::common::kubectl::*;
 use super::edits::Edit;
 use super::kit::{self};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Answer, Output, Stop, View};
+
+const OWN: &[ArgSpec] = &[
+    ArgSpec::new("definition", Kind::Raw, "Objects: a mapping, a list of them, or YAML text")
+        .aliases(&["resource_definition", "inline"]),
+    ArgSpec::new("src", Kind::Path, "A file of the control machine with such objects"),
+    ArgSpec::new("state", Kind::Str, "What to make of them")
+        .default("present")
+        .choices(&["absent", "patched", "present"]),
+    ArgSpec::new("kind", Kind::Str, "Kind, without a definition"),
+    ArgSpec::new("api_version", Kind::Str, "API version, without a definition")
+        .aliases(&["api", "version"])
+        .default("v1"),
+    ArgSpec::new("name", Kind::Str, "Name, without a definition"),
+    ArgSpec::new("namespace", Kind::Str, "Namespace of objects that name none"),
+    ArgSpec::new("apply", Kind::Bool, "Remember what was applied, as `kubectl apply` does").default("false"),
+    ArgSpec::new("wait", Kind::Bool, "Wait until they are ready").default("false"),
+    ArgSpec::new("wait_timeout", Kind::Int, "Seconds to wait at most").default("120"),
+];
+static ARGS: [ArgSpec; OWN.len() + CONNECTION.len()] = concat(OWN, CONNECTION);
 
 /// `k8s`.
 pub static TYPE: ResourceType = ResourceType {
     name: "k8s",
     qualified: &["kubernetes.core.k8s"],
     doc: include_str!("doc/k8s.md"),
-    args: &[
-        ArgSpec::new("definition", Kind::Raw, "Objects: a mapping, a list of them, or YAML text")
-            .aliases(&["resource_definition", "inline"]),
-        ArgSpec::new("src", Kind::Path, "A file of the control machine with such objects"),
-        ArgSpec::new("state", Kind::Str, "What to make of them")
-            .default("present")
-            .choices(&["absent", "patched", "present"]),
-        ArgSpec::new("kind", Kind::Str, "Kind, without a definition"),
-        ArgSpec::new("api_version", Kind::Str, "API version, without a definition")
-            .aliases(&["api", "version"])
-            .default("v1"),
-        ArgSpec::new("name", Kind::Str, "Name, without a definition"),
-        ArgSpec::new("namespace", Kind::Str, "Namespace of objects that name none"),
-        ArgSpec::new("apply", Kind::Bool, "Remember what was applied, as `kubectl apply` does").default("false"),
-        ArgSpec::new("wait", Kind::Bool, "Wait until they are ready").default("false"),
-        ArgSpec::new("wait_timeout", Kind::Int, "Seconds to wait at most").default("120"),
-        KUBECONFIG,
-        CONTEXT,
-    ],
+    args: &ARGS,
     free_form: None,
     build,
 };
@@ -98,31 +100,6 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         wait: args.flag("wait")?,
         timeout: args.int("wait_timeout")?.unwrap_or(120),
     }))
-}
-
-fn to_json(value: &Value) -> Result<Json, String> {
-    use minijinja::value::ValueKind;
-    Ok(match value.kind() {
-        ValueKind::None | ValueKind::Undefined => Json::Null,
-        ValueKind::Bool => Json::Bool(value.is_true()),
-        ValueKind::String => Json::String(text_of(value)),
-        ValueKind::Number => match i64::try_from(value.clone()) {
-            Ok(n) if !value.to_string().contains('.') => Json::from(n),
-            _ => Json::from(f64::try_from(value.clone()).map_err(|e| e.to_string())?),
-        },
-        ValueKind::Seq | ValueKind::Iterable => {
-            let items = value.try_iter().map_err(|e| e.to_string())?;
-            Json::Array(items.map(|item| to_json(&item)).collect::<Result<_, _>>()?)
-        }
-        ValueKind::Map => {
-            let mut map = serde_json::Map::new();
-            for key in value.try_iter().map_err(|e| e.to_string())? {
-                map.insert(text_of(&key), to_json(&value.get_item(&key).unwrap_or_default())?);
-            }
-            Json::Object(map)
-        }
-        kind => return Err(format!("{kind} cannot stand in an object")),
-    })
 }
 
 /// Whether everything that is wanted is there: mappings by key, lists by place, the rest by value.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::common::concat;
 use super::common::kubectl::*;
 use super::edits::Edit;
 use super::kit::{self};
@@ -11,25 +12,24 @@ use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskRe
 use crate::node::Done;
 use crate::world::{Stop, View};
 
+const OWN: &[ArgSpec] = &[
+    ArgSpec::new("name", Kind::Str, "The cluster's name of the worker").required(),
+    ArgSpec::new("state", Kind::Str, "What to make of it").default("drain").choices(&["cordon", "drain", "uncordon"]),
+    ArgSpec::new("pod_selectors", Kind::List, "Only pods with these labels").aliases(&["label_selectors"]),
+    ArgSpec::new(
+        "delete_options",
+        Kind::Dict,
+        "`ignore_daemonsets`, `delete_emptydir_data`, `force`, `disable_eviction`, `terminate_grace_period`, `wait_timeout`",
+    ),
+];
+static ARGS: [ArgSpec; OWN.len() + CONNECTION.len()] = concat(OWN, CONNECTION);
+
 /// `k8s_drain`.
 pub static TYPE: ResourceType = ResourceType {
     name: "k8s_drain",
     qualified: &["kubernetes.core.k8s_drain"],
     doc: include_str!("doc/k8s_drain.md"),
-    args: &[
-        ArgSpec::new("name", Kind::Str, "The cluster's name of the worker").required(),
-        ArgSpec::new("state", Kind::Str, "What to make of it")
-            .default("drain")
-            .choices(&["cordon", "drain", "uncordon"]),
-        ArgSpec::new("pod_selectors", Kind::List, "Only pods with these labels"),
-        ArgSpec::new(
-            "delete_options",
-            Kind::Dict,
-            "`ignore_daemonsets`, `delete_emptydir_data`, `force`, `disable_eviction`, `terminate_grace_period`, `wait_timeout`",
-        ),
-        KUBECONFIG,
-        CONTEXT,
-    ],
+    args: &ARGS,
     free_form: None,
     build,
 };

@@ -5,25 +5,27 @@ use std::sync::Arc;
 use minijinja::Value;
 use serde_json::Value as Json;
 
+use super::common::concat;
 use super::common::kubectl::*;
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{Stop, View};
+
+const OWN: &[ArgSpec] = &[
+    ArgSpec::new("kind", Kind::Str, "Kind of the objects").required(),
+    ArgSpec::new("api_version", Kind::Str, "Their API version").aliases(&["api", "version"]).default("v1"),
+    ArgSpec::new("name", Kind::Str, "One object"),
+    ArgSpec::new("namespace", Kind::Str, "Its namespace; none: all"),
+    ArgSpec::new("label_selectors", Kind::List, "Labels to select by"),
+    ArgSpec::new("field_selectors", Kind::List, "Fields to select by"),
+];
+static ARGS: [ArgSpec; OWN.len() + CONNECTION.len()] = concat(OWN, CONNECTION);
 
 /// `k8s_info`.
 pub static TYPE: ResourceType = ResourceType {
     name: "k8s_info",
     qualified: &["kubernetes.core.k8s_info"],
     doc: include_str!("doc/k8s_info.md"),
-    args: &[
-        ArgSpec::new("kind", Kind::Str, "Kind of the objects").required(),
-        ArgSpec::new("api_version", Kind::Str, "Their API version").aliases(&["api", "version"]).default("v1"),
-        ArgSpec::new("name", Kind::Str, "One object"),
-        ArgSpec::new("namespace", Kind::Str, "Its namespace; none: all"),
-        ArgSpec::new("label_selectors", Kind::List, "Labels to select by"),
-        ArgSpec::new("field_selectors", Kind::List, "Fields to select by"),
-        KUBECONFIG,
-        CONTEXT,
-    ],
+    args: &ARGS,
     free_form: None,
     build,
 };

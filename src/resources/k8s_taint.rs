@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::common::concat;
 use super::common::kubectl::*;
 use super::edits::Edit;
 use super::kit::{self};
@@ -11,19 +12,20 @@ use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskRe
 use crate::node::Done;
 use crate::world::{Stop, View};
 
+const OWN: &[ArgSpec] = &[
+    ArgSpec::new("name", Kind::Str, "The cluster's name of the worker").required(),
+    ArgSpec::new("taints", Kind::List, "Mappings of `key`, `value` and `effect`").required(),
+    ArgSpec::new("state", Kind::Str, "Whether they are there").default("present").choices(&["absent", "present"]),
+    ArgSpec::new("replace", Kind::Bool, "Remove all other taints").default("false"),
+];
+static ARGS: [ArgSpec; OWN.len() + CONNECTION.len()] = concat(OWN, CONNECTION);
+
 /// `k8s_taint`.
 pub static TYPE: ResourceType = ResourceType {
     name: "k8s_taint",
     qualified: &["kubernetes.core.k8s_taint"],
     doc: include_str!("doc/k8s_taint.md"),
-    args: &[
-        ArgSpec::new("name", Kind::Str, "The cluster's name of the worker").required(),
-        ArgSpec::new("taints", Kind::List, "Mappings of `key`, `value` and `effect`").required(),
-        ArgSpec::new("state", Kind::Str, "Whether they are there").default("present").choices(&["absent", "present"]),
-        ArgSpec::new("replace", Kind::Bool, "Remove all other taints").default("false"),
-        KUBECONFIG,
-        CONTEXT,
-    ],
+    args: &ARGS,
     free_form: None,
     build,
 };

@@ -40,6 +40,7 @@ mod getent;
 mod git;
 mod group;
 mod group_by;
+mod helm;
 mod hostname;
 mod include_vars;
 mod ini_file;
@@ -69,6 +70,7 @@ mod reboot;
 pub mod registry;
 mod replace;
 mod rpm_key;
+mod schema;
 mod script;
 mod seboolean;
 mod selinux;
@@ -81,6 +83,7 @@ mod shell;
 mod slurp;
 mod snap;
 mod stat;
+mod support;
 mod synchronize;
 mod sysctl;
 mod systemd;
@@ -104,7 +107,9 @@ use common::{edits, kit};
 pub use kit::timed;
 pub use manual::{all_manuals, manual};
 pub use registry::lookup;
+pub use schema::{Of as SchemaOf, of_file as schema_of_file, of_resource as schema_of_resource};
 pub use set_fact::is_variable_name;
+pub use support::index;
 pub use validate_argument_spec::{check as check_arguments, defaults as argument_defaults};
 
 use std::sync::Arc;
@@ -250,6 +255,8 @@ pub struct Setting<'a> {
     pub home: String,
     /// The user name of that identity.
     pub user: String,
+    /// The task runs elsewhere than on its host (`delegate_to`).
+    pub delegated: bool,
     /// `environment:` of the task, rendered.
     pub environment: Vec<(String, String)>,
     /// Finds a file of the control machine by Ansible's search rules (role's `files/` …). The first name is the sub-folder (`files`, `templates`).

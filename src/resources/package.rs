@@ -1,6 +1,6 @@
 //! `package`: packages by the node's own manager.
 
-use super::common::packages::*;
+use super::common::packages::{NAME, Packages, UPDATE};
 use super::{ANY, ArgSpec, Kind, ResourceType};
 use crate::problem::Problem;
 
@@ -24,6 +24,6 @@ pub static TYPE: ResourceType = ResourceType {
                 .help("use the package manager's own module")
                 .into());
         }
-        packages(&args, setting, manager, vec![])
+        Ok(Packages::of(&args, setting, &manager)?.boxed())
     },
 };

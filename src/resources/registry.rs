@@ -51,6 +51,7 @@ static TYPES: &[&ResourceType] = &[
     &super::group::TYPE,
     &super::group_by::TYPE,
     // h
+    &super::helm::TYPE,
     &super::hostname::TYPE,
     // i
     &super::include_vars::TYPE,

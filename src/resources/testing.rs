@@ -37,6 +37,7 @@ impl Stage {
             diff: false,
             home: "/root".to_owned(),
             user: "root".to_owned(),
+            delegated: false,
             environment: vec![],
             find_file: &|_, name| {
                 let path = std::path::PathBuf::from(name);

@@ -5,26 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kdeploy::resources::{all_manuals, registry};
+use kdeploy::resources::{all_manuals, index};
 
 #[test]
 fn docs_are_in_step_with_the_resources() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/resources");
     let mut wanted: BTreeMap<String, String> = all_manuals().map(|(name, text)| (format!("{name}.md"), text)).collect();
-    let mut index = String::from(
-        "# Resources\n\nMade from the same source as `kdeploy doc`; do not edit.\n\n| resource | also | what it does |\n|---|---|---|\n",
-    );
-    for kind in registry::all() {
-        let about = kind
-            .doc
-            .lines()
-            .map(str::trim)
-            .find(|l| !l.is_empty() && !l.starts_with('#'))
-            .unwrap_or_default()
-            .replace('|', "\\|");
-        index.push_str(&format!("| [{0}]({0}.md) | {1} | {about} |\n", kind.name, kind.qualified.join(", ")));
-    }
-    wanted.insert("README.md".to_owned(), index);
+    wanted.insert("README.md".to_owned(), index());
     if std::env::var_os("KDEPLOY_BLESS").is_some() {
         std::fs::create_dir_all(&dir).expect("the folder");
         for (name, text) in &wanted {

@@ -11,12 +11,30 @@ use crate::resources::kit::{self, Task};
 use crate::resources::{ArgSpec, Args, Change, Kind, Setting, TaskResult};
 use crate::world::{Answer, Output, Query, Stop, View};
 
-pub const KUBECONFIG: ArgSpec = ArgSpec::new("kubeconfig", Kind::Path, "kubectl's configuration file");
-
-pub const CONTEXT: ArgSpec = ArgSpec::new("context", Kind::Str, "Context of that file");
+/// How the cluster is reached: the arguments all Kubernetes resources share.
+pub const CONNECTION: &[ArgSpec] = &[
+    ArgSpec::new("kubeconfig", Kind::Raw, "kubectl's configuration file"),
+    ArgSpec::new("context", Kind::Str, "Context of that file"),
+    ArgSpec::new("host", Kind::Str, "URL of the API server"),
+    ArgSpec::new("api_key", Kind::Str, "A token; it stands on kubectl's command line, unlike one in `kubeconfig`"),
+    ArgSpec::new("username", Kind::Str, "A user of basic authentication"),
+    ArgSpec::new("password", Kind::Str, "That user's password; it stands on kubectl's command line"),
+    ArgSpec::new("ca_cert", Kind::Path, "The API server's certificate authority").aliases(&["ssl_ca_cert"]),
+    ArgSpec::new("client_cert", Kind::Path, "The client's certificate").aliases(&["cert_file"]),
+    ArgSpec::new("client_key", Kind::Path, "The client's key").aliases(&["key_file"]),
+    ArgSpec::new("validate_certs", Kind::Bool, "Check the API server's certificate").aliases(&["verify_ssl"]),
+    ArgSpec::new("impersonate_user", Kind::Str, "Act as this user"),
+    ArgSpec::new("impersonate_groups", Kind::List, "Act as one of these groups"),
+    ArgSpec::new("proxy", Kind::Str, "URL of a proxy"),
+    ArgSpec::new("no_proxy", Kind::Str, "Hosts that are reached without it"),
+    ArgSpec::new("proxy_headers", Kind::Dict, "not supported yet"),
+    ArgSpec::new("persist_config", Kind::Bool, "Accepted, without effect"),
+];
 
 /// How kubectl is called.
 pub struct Kubectl {
+    /// `kubectl`, with the variables it needs before it.
+    program: Vec<String>,
     pub options: Vec<String>,
     pub task: Task,
 }
@@ -25,17 +43,49 @@ impl Kubectl {
     pub fn of(args: &Args, setting: &Setting) -> Result<Self, Problem> {
         let task = Task::of(setting);
         let mut options = vec![];
-        if let Some(file) = args.str("kubeconfig")? {
-            options.push(format!("--kubeconfig={}", task.path(&file)));
+        if let Some(config) = args.raw("kubeconfig") {
+            let Some(file) = config.as_str() else {
+                return Err(Problem::unsupported("a `kubeconfig` that is a mapping").at(args.span("kubeconfig")));
+            };
+            options.push(format!("--kubeconfig={}", task.path(file)));
         }
-        if let Some(context) = args.str("context")? {
-            options.push(format!("--context={context}"));
+        if args.raw("proxy_headers").is_some() {
+            return Err(Problem::unsupported("`proxy_headers`").at(args.span("proxy_headers")));
         }
-        Ok(Self { options, task })
+        for (name, option) in [
+            ("context", "--context"),
+            ("host", "--server"),
+            ("api_key", "--token"),
+            ("username", "--username"),
+            ("password", "--password"),
+            ("impersonate_user", "--as"),
+        ] {
+            options.extend(args.str(name)?.map(|v| format!("{option}={v}")));
+        }
+        for (name, option) in [
+            ("ca_cert", "--certificate-authority"),
+            ("client_cert", "--client-certificate"),
+            ("client_key", "--client-key"),
+        ] {
+            options.extend(args.str(name)?.map(|v| format!("{option}={}", task.path(&v))));
+        }
+        options.extend(args.list("impersonate_groups")?.iter().map(|g| format!("--as-group={g}")));
+        if args.bool("validate_certs")? == Some(false) {
+            options.push("--insecure-skip-tls-verify=true".to_owned());
+        }
+        let mut program = vec![];
+        for (name, variable) in [("proxy", "HTTPS_PROXY"), ("no_proxy", "NO_PROXY")] {
+            program.extend(args.str(name)?.map(|v| format!("{variable}={v}")));
+        }
+        if !program.is_empty() {
+            program.insert(0, "env".to_owned());
+        }
+        program.push("kubectl".to_owned());
+        Ok(Self { program, options, task })
     }
 
     pub fn argv(&self, words: &[&str]) -> Vec<String> {
-        let mut argv = vec!["kubectl".to_owned()];
+        let mut argv = self.program.clone();
         argv.extend(self.options.iter().cloned());
         argv.extend(words.iter().map(|w| (*w).to_owned()));
         argv
@@ -75,6 +125,32 @@ pub fn value(json: &Json) -> Value {
         Json::Array(items) => Value::from(items.iter().map(value).collect::<Vec<_>>()),
         Json::Object(map) => kit::map(map.iter().map(|(k, v)| (k.clone(), value(v)))),
     }
+}
+
+/// A template's value as JSON.
+pub fn to_json(value: &Value) -> Result<Json, String> {
+    use minijinja::value::ValueKind;
+    Ok(match value.kind() {
+        ValueKind::None | ValueKind::Undefined => Json::Null,
+        ValueKind::Bool => Json::Bool(value.is_true()),
+        ValueKind::String => Json::String(crate::resources::text_of(value)),
+        ValueKind::Number => match i64::try_from(value.clone()) {
+            Ok(n) if !value.to_string().contains('.') => Json::from(n),
+            _ => Json::from(f64::try_from(value.clone()).map_err(|e| e.to_string())?),
+        },
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = value.try_iter().map_err(|e| e.to_string())?;
+            Json::Array(items.map(|item| to_json(&item)).collect::<Result<_, _>>()?)
+        }
+        ValueKind::Map => {
+            let mut map = serde_json::Map::new();
+            for key in value.try_iter().map_err(|e| e.to_string())? {
+                map.insert(crate::resources::text_of(&key), to_json(&value.get_item(&key).unwrap_or_default())?);
+            }
+            Json::Object(map)
+        }
+        kind => return Err(format!("{kind} cannot stand in an object")),
+    })
 }
 
 pub fn conclude(change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {

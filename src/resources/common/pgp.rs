@@ -79,7 +79,7 @@ fn packet(bytes: &[u8]) -> Option<(u8, &[u8])> {
         let tag = head & 0x3f;
         match *bytes.get(1)? {
             n @ 0..192 => (tag, 2, usize::from(n)),
-            n @ 192..224 => (tag, 3, (usize::from(n) - 192 << 8) + usize::from(*bytes.get(2)?) + 192),
+            n @ 192..224 => (tag, 3, ((usize::from(n) - 192) << 8) + usize::from(*bytes.get(2)?) + 192),
             255 => (tag, 6, number(2, 6)?),
             // A key is never in parts.
             _ => return None,

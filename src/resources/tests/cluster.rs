@@ -74,3 +74,50 @@ fn objects_are_made_changed_removed() {
     let info = unchanged(&*build("k8s_info", json!({"kind": "ConfigMap", "name": "c"})), &mut world([]), &node);
     assert_eq!(info.values["resources"].len(), Some(1));
 }
+
+/// One release of chart `web-1.0.0` with values, and a helm that knows the chart `repo/web` in that version.
+fn helm(query: &Query) -> Answer {
+    let Query::Read { argv } = query else { return nothing(query) };
+    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let said = |text: &str| Answer::Output(output(0, text));
+    match words.as_slice() {
+        ["helm", "list", _, "--filter=^web$", ..] => {
+            said(r#"[{"name":"web","namespace":"n","status":"deployed","chart":"web-1.0.0"}]"#)
+        }
+        ["helm", "list", ..] => said("[]"),
+        ["helm", "get", "values", "web", ..] => said(r#"{"replicas":2,"image":{"tag":"1"}}"#),
+        ["helm", "show", "chart", "repo/web", "--version=2.0.0"] => said("name: web\nversion: 2.0.0\n"),
+        ["helm", "show", "chart", "repo/web", ..] => said("apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        _ => Answer::Output(Output { rc: 1, stdout: vec![], stderr: b"Error: not found".to_vec() }),
+    }
+}
+
+#[test]
+fn releases_of_helm() {
+    let run = |more: serde_json::Value| {
+        let mut args = json!({"name": "web", "namespace": "n", "chart_ref": "repo/web"});
+        for (key, value) in more.as_object().unwrap() {
+            args[key] = value.clone();
+        }
+        converges(&*build("helm", args), &mut world([]), &helm).map(|c| shorts(&c))
+    };
+    let values = json!({"replicas": 2, "image": {"tag": "1"}});
+    assert_eq!(run(json!({"values": values})), None);
+    assert_eq!(
+        run(json!({"values": {"replicas": 2}, "set_values": [{"value": "image.tag=1", "value_type": "string"}]})),
+        None
+    );
+    assert_eq!(run(json!({"values": {"replicas": 2}, "reuse_values": true})), None);
+    assert_eq!(
+        run(json!({"values": values, "chart_version": "2.0.0", "wait": true, "timeout": "90"})).unwrap(),
+        [
+            "helm upgrade --install web repo/web --namespace=n --version=2.0.0 --wait --timeout=90s --reset-values --values=-"
+        ]
+    );
+    assert_eq!(
+        run(json!({"name": "new", "create_namespace": true})).unwrap(),
+        ["helm upgrade --install new repo/web --namespace=n --create-namespace --reset-values --values=-"]
+    );
+    assert_eq!(run(json!({"state": "absent", "wait": true})).unwrap(), ["helm uninstall web --namespace=n --wait"]);
+    assert_eq!(run(json!({"name": "new", "state": "absent"})), None);
+}

@@ -10,4 +10,5 @@ mod packages;
 mod running;
 mod sources;
 mod storage;
+mod sync;
 mod units;

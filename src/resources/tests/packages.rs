@@ -103,6 +103,81 @@ fn other_managers_follow_the_facts() {
     }
 }
 
+/// Dry runs: something is to be done for groups, files and everything; `@there` is there.
+fn dry(query: &Query) -> Answer {
+    let Query::Read { argv } = query else { return node(query) };
+    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    Answer::Output(match words.as_slice() {
+        ["dnf", .., "@there"] | ["zypper", .., "there"] => output(0, "Nothing to do.\n"),
+        ["dnf", .., "@nope"] => output(1, "Error: Unable to find a match: @nope\n"),
+        ["dnf", ..] if words.contains(&"--assumeno") => output(1, "Transaction Summary\nOperation aborted.\n"),
+        ["zypper", "--non-interactive", _, "--dry-run", ..] => {
+            output(0, "The following 2 packages are going to be upgraded\n")
+        }
+        ["apk", "--simulate", ..] => output(0, "(1/1) Upgrading musl\n"),
+        ["pacman", ..] if words.contains(&"--print") => output(0, "https://x/linux.pkg.tar.zst\n"),
+        ["dnf", "-q", "repoquery", ..] => output(0, "bash|0|5.2|1.el9|x86_64|@System\n"),
+        _ => output(0, ""),
+    })
+}
+
+#[test]
+fn what_only_the_manager_knows_is_judged_by_its_dry_run() {
+    let run = |module: &str, args: serde_json::Value| {
+        converges(&*build(module, args), &mut world([]), &dry).map(|c| shorts(&c))
+    };
+    assert_eq!(run("dnf", json!({"name": "@there"})), None);
+    assert_eq!(
+        run(
+            "dnf",
+            json!({"name": ["@devel", "https://x/y.rpm", "missing-3.1"], "disablerepo": "*", "enablerepo": "a,b"})
+        )
+        .unwrap(),
+        [
+            "dnf --enablerepo=a --enablerepo=b --disablerepo=* -y install @devel",
+            "dnf --enablerepo=a --enablerepo=b --disablerepo=* -y install https://x/y.rpm",
+            "dnf --enablerepo=a --enablerepo=b --disablerepo=* -y install missing-3.1",
+        ]
+    );
+    assert_eq!(
+        run("dnf", json!({"name": "*", "state": "latest", "security": true})).unwrap(),
+        ["dnf -y upgrade --security"]
+    );
+    assert_eq!(run("dnf", json!({"autoremove": true})).unwrap(), ["dnf -y autoremove"]);
+    assert_eq!(run("dnf", json!({"name": "missing", "state": "latest", "update_only": true})), None);
+    assert_eq!(run("dnf", json!({"name": "old-0.9"})), None);
+    assert_eq!(run("dnf", json!({"name": "old-0.9", "allow_downgrade": true})).unwrap(), ["dnf -y install old-0.9"]);
+    assert_eq!(
+        run("dnf", json!({"name": "old", "state": "absent"})).unwrap(),
+        ["dnf -y remove --setopt=clean_requirements_on_remove=False old"]
+    );
+    assert_eq!(run("dnf", json!({"name": "old", "autoremove": true})).unwrap(), ["dnf -y remove old"]);
+    assert_eq!(run("apk", json!({"upgrade": true, "available": true})).unwrap(), ["apk upgrade --available"]);
+    assert_eq!(
+        run("pacman", json!({"upgrade": true, "update_cache": true})).unwrap(),
+        ["pacman --noconfirm -Sy", "pacman --noconfirm -Su"]
+    );
+    assert_eq!(
+        run("pacman", json!({"name": "old", "state": "absent", "remove_nosave": true})).unwrap(),
+        ["pacman --noconfirm -R --nosave old"]
+    );
+    assert_eq!(
+        run("zypper", json!({"name": "*", "state": "dist-upgrade"})).unwrap(),
+        ["zypper --non-interactive dist-upgrade --no-recommends"]
+    );
+    assert_eq!(
+        run("zypper", json!({"name": "base", "type": "pattern"})).unwrap(),
+        ["zypper --non-interactive install --type=pattern --no-recommends base"]
+    );
+    assert_eq!(run("zypper", json!({"name": "there", "type": "patch"})), None);
+    match settle(&*build("dnf", json!({"name": "@nope"})), &mut world([]), &dry) {
+        Ok(Verdict::Failed(result)) => assert!(result.values["msg"].to_string().contains("Unable to find a match")),
+        other => panic!("{other:?}"),
+    }
+    let listed = unchanged(&*build("dnf", json!({"list": "installed"})), &mut world([]), &dry);
+    assert_eq!(listed.values["results"].len(), Some(1));
+}
+
 #[test]
 fn versions_compare_as_dpkg_does() {
     use std::cmp::Ordering::{Equal, Greater, Less};
