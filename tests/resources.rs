@@ -150,6 +150,7 @@ fn build(module: &str, args: &Json) -> Result<Arc<dyn Resource>, Stop> {
     (kind.build)(
         args,
         &Setting {
+            delegated: false,
             check_mode: false,
             diff: true,
             home: std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned()),
