@@ -164,6 +164,7 @@ impl<'a> Applier<'a> {
                 match super::retry::limits(&draft) {
                     Ok((retries, delay)) if st.tries <= retries => {
                         let tries = st.tries;
+                        super::retry::announce(self.interpreter(), &draft, &st.order(), retries, tries);
                         *st = before;
                         st.tries = tries;
                         st.forget(&draft.target);

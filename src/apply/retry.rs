@@ -41,17 +41,17 @@ pub fn run(
         if attempt > retries {
             return Ok(Interpreter::exhausted(ending, retries));
         }
-        let interpreter = &driver.interpreter;
-        interpreter.run.sink.event(&Event::Retry {
-            host: interpreter.host.clone(),
-            task: draft.step(0, &interpreter.host, &interpreter.play).label(),
-            order: order.clone(),
-            left: retries - attempt + 1,
-            attempt,
-        });
+        announce(&driver.interpreter, draft, order, retries, attempt);
         attempt += 1;
         std::thread::sleep(delay);
     }
+}
+
+/// Tells that a try failed and another follows.
+pub fn announce(interpreter: &Interpreter, draft: &Draft, order: &Order, retries: i64, attempt: i64) {
+    let mut step = Box::new(draft.step(0, &interpreter.host, &interpreter.play));
+    step.order = order.clone();
+    interpreter.run.sink.event(&Event::Retry { step, left: retries - attempt + 1, attempt });
 }
 
 /// How often a step is tried again, and the time between.

@@ -84,7 +84,7 @@ impl AdHoc {
         }
         let args: Vec<String> = args.iter().map(|(k, v)| format!("{}: {}", quoted(k), quoted(v))).collect();
         format!(
-            "{{'action': {}, 'args': {{{}}}, 'timeout': {}, 'async_val': {}, 'poll': {}}}\n",
+            "{{'action': {}, 'args': {{{}}}, 'timeout': {}, 'async_val': {}, 'poll': {}}}",
             quoted(&self.module_name),
             args.join(", "),
             self.task_timeout.unwrap_or(0),

@@ -157,10 +157,7 @@ pub enum Event {
     },
     /// A try of a step failed; it is tried again.
     Retry {
-        host: String,
-        /// `role : task`, as Ansible prints it.
-        task: String,
-        order: Order,
+        step: Box<Step>,
         left: i64,
         attempt: i64,
     },

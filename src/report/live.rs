@@ -154,12 +154,9 @@ impl Sink for Live {
             }
             Event::Reached { .. } => {}
             Event::Stopped { why, .. } => self.line(&format!("{}: {why}", self.style.yellow("warning"))),
-            Event::Retry { host, task, left, .. } => {
-                self.line(&format!(
-                    "{}  {}  {task} ({left} left)",
-                    self.style.bold(host),
-                    self.style.yellow("failed, trying again")
-                ));
+            Event::Retry { step, left, .. } => {
+                let (host, word) = (self.style.bold(&step.host), self.style.yellow("failed, trying again"));
+                self.line(&format!("{host}  {word}  {} ({left} left)", step.label()));
             }
             Event::Warning(text) => self.line(&format!("{}: {text}", self.style.yellow("warning"))),
             Event::Deprecation(text) => self.line(&format!("{}: {text}", self.style.yellow("deprecated"))),

@@ -3,6 +3,7 @@
 mod bench;
 mod errors;
 mod manuals;
+mod names;
 mod output;
 
 pub use bench::Bench;

@@ -132,12 +132,9 @@ impl Sink for Linear {
             Event::Ended(step) => {
                 state.task(step).waiting.push_back(Entry::Step(step.clone()));
             }
-            Event::Retry { host, task, order, left, .. } => {
-                // The step that is tried was announced at this place.
-                let place = state.hosts.get_mut(host).map(|h| h.reach(order));
-                if let Some(found) = state.tasks.iter_mut().find(|(k, _)| Some(&k.0) == place.as_ref()) {
-                    found.1.waiting.push_back(Entry::Retry { host: host.clone(), task: task.clone(), left: *left });
-                }
+            Event::Retry { step, left, .. } => {
+                let (host, task, left) = (step.host.clone(), step.label(), *left);
+                state.task(step).waiting.push_back(Entry::Retry { host, task, left });
             }
             Event::HostDone { host } => {
                 if let Some(host) = state.hosts.get_mut(host) {
