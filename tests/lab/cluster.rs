@@ -189,6 +189,15 @@ fn a_fault_in_each_phase_stops_the_move_and_the_second_run_finishes() {
     assert!(closed("w1") && !closed("w2") && runtime("w2").starts_with("docker://"));
     bed.on("w1", "rm -r /etc/systemd/system/containerd.service.d");
 
+    // A node that does not come back from its reboot: sshd is kept from starting.
+    bed.on("w1", "systemctl mask ssh.service");
+    let run = bed.kdeploy(&["apply", "migrate-to-containerd.yml", "-e", "migrate_reboot_timeout=30", "--timeout", "5"]);
+    assert_ne!(run.code, 0, "{}", run.text());
+    run.says("w1");
+    assert!(closed("w1") && !closed("w2") && runtime("w2").starts_with("docker://"));
+    bed.lab("lab", &["exec", "w1", "systemctl", "unmask", "ssh.service"]);
+    bed.lab("lab", &["exec", "w1", "systemctl", "start", "ssh.service"]);
+
     // The second run finishes, for both.
     bed.kdeploy(&["apply", "migrate-to-containerd.yml"]).ends_with(0);
     for node in ["w1", "w2"] {
