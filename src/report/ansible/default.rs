@@ -57,10 +57,10 @@ impl Default {
             for key in item_keys(step) {
                 map.remove(&key);
             }
-        } else if step.status == Status::Skipped {
-            if let Some(because) = &step.because {
-                map.entry("skip_reason").or_insert(because.clone().into());
-            }
+        } else if step.status == Status::Skipped
+            && let Some(because) = &step.because
+        {
+            map.entry("skip_reason").or_insert(because.clone().into());
         }
         if speaks || self.options.verbosity >= 3 { dump::indented(&map) } else { dump::compact(&map) }
     }
