@@ -450,7 +450,10 @@ fn registered_loop(results: &[Value], changed: bool, failed: bool, all_skipped: 
         map.insert("skipped_reason".to_owned(), Value::from("No items in the list"));
         map.insert("skipped".to_owned(), Value::from(true));
     } else if all_skipped {
-        map.insert("msg".to_owned(), Value::from("All items skipped"));
+        // A loop over nothing has no message.
+        if !results.is_empty() {
+            map.insert("msg".to_owned(), Value::from("All items skipped"));
+        }
         map.insert("skipped".to_owned(), Value::from(true));
     } else if failed {
         map.insert("msg".to_owned(), Value::from("One or more items failed"));
