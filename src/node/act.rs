@@ -22,7 +22,7 @@ fn beside(path: &str, name: &str) -> String {
 }
 
 fn mode(mode: Option<u32>) -> String {
-    mode.map_or("''".to_owned(), |m| format!("{m:04o}"))
+    mode.map_or("''".to_owned(), |m| format!("{m:05o}"))
 }
 
 /// `USER GROUP` as two words.
@@ -86,7 +86,7 @@ pub(super) fn request(
         Action::Symlink { path, target } => with_temp(path, format!("kd_symlink {} {}", quote(path), quote(target))),
         Action::Hardlink { path, source } => with_temp(path, format!("kd_hardlink {} {}", quote(path), quote(source))),
         Action::SetMode { path, mode, follow } => {
-            format!("kd_chmod {} {mode:04o} {}", if *follow { "f" } else { "n" }, quote(path))
+            format!("kd_chmod {} {mode:05o} {}", if *follow { "f" } else { "n" }, quote(path))
         }
         Action::SetModeRecursive { path, symbolic } => {
             format!("kd_c 'cannot set the mode' chmod -R -- {} {}", quote(symbolic), quote(path))

@@ -50,7 +50,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let manner = Manner {
         attributes: Attributes::from_args(&args, setting)?,
         directory_mode: None,
-        backup: args.flag("backup")?,
+        backup: args.flag("backup")? && !setting.check_mode,
         force: true,
         follow: args.flag("follow")?,
         validate: place::check_validate(&args)?,
@@ -212,7 +212,13 @@ impl Resource for Assemble {
         };
         // Unlike copy's, the result of a file that is as desired has the MD5 too.
         Ok(match one.run(view)? {
-            Verdict::Unchanged(result) => Verdict::Unchanged(result.with("md5sum", md5)),
+            Verdict::Unchanged(result) => {
+                Verdict::Unchanged(result.with("md5sum", md5).with("src", self.src.as_str()).with("msg", "OK"))
+            }
+            Verdict::Change(mut change) => {
+                change.result = change.result.with("msg", "OK");
+                Verdict::Change(change)
+            }
             other => other,
         })
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::common::paths;
 use super::edits::{self, Own};
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
-use crate::node::Download;
+use crate::node::{Action, Download, Owner};
 use crate::problem::Problem;
 use crate::world::{Query, Stop, View};
 
@@ -87,6 +88,8 @@ impl Entry {
             .cloned()
             .collect::<Vec<_>>()
             .join(" ")
+            // As Ansible: a blank before the comment, also where there is none.
+            + if self.comment.is_empty() { " " } else { "" }
     }
 }
 
@@ -182,7 +185,9 @@ impl Resource for Keys {
                         entry.options.clone_from(&now.options);
                     }
                     if now.as_ref() != Some(&entry) {
-                        lines[i] = entry.line();
+                        // A changed key moves to the end.
+                        lines.remove(i);
+                        lines.push(entry.line());
                     }
                 }
                 (true, None) => lines.push(entry.line()),
@@ -190,7 +195,12 @@ impl Resource for Keys {
             }
         }
         if self.exclusive && self.present {
-            lines.retain(|l| Entry::parse(l).is_none_or(|e| wanted.iter().any(|w| w.kind == e.kind && w.key == e.key)));
+            // Comments go too, and the keys are in the order given.
+            let there = |w: &Entry| lines.iter().find(|l| same(l, w)).cloned();
+            let kept: Vec<String> = wanted.iter().filter_map(there).collect();
+            if kept.len() != lines.len() || lines.iter().any(|l| !kept.contains(l)) {
+                lines = kept;
+            }
         }
         let result = TaskResult::unchanged()
             .with("user", self.user.as_str())
@@ -203,10 +213,14 @@ impl Resource for Keys {
             .with("key_options", self.options.as_deref().map_or(Value::from(()), Value::from))
             .with("comment", self.comment.as_deref().map_or(Value::from(()), Value::from))
             .with("follow", false)
-            .with("unique", false)
             .with("validate_certs", true);
+        let with_stat = |result: TaskResult, stat: Option<&crate::world::Stat>| match stat {
+            Some(stat) => super::wait_for::with_stat(result, stat),
+            None => result,
+        };
+        let there = world.stat(&file, true)?;
         if lines.iter().map(String::as_str).eq(text.lines()) {
-            return Ok(Verdict::Unchanged(result));
+            return Ok(Verdict::Unchanged(with_stat(result, there.as_ref())));
         }
         let own = Own {
             mode: 0o600,
@@ -218,12 +232,23 @@ impl Resource for Keys {
                 .or((!account.group.is_empty()).then(|| account.group.clone())),
         };
         let mut edit = edits::write(world, &self.task, &file, &own, Some(&edits::joined(&lines)))?;
-        if self.manage_dir && self.path.is_none() && old.is_none() {
+        if let (Some(stat), Some(_)) = (&mut edit.stat, &there) {
+            // Whatever the file's mode and owner were: after a change it is the user's and only theirs.
+            (stat.mode, stat.uid, stat.gid) = (0o600, account.uid, account.gid);
+            (stat.owner, stat.group) = (self.user.clone(), account.group.clone());
+            let owner = Owner { user: own.user.clone(), group: own.group.clone() };
+            edit.actions.push(Action::SetOwner { path: file.clone(), owner, recursive: false, follow: true });
+            edit.actions.push(Action::SetMode { path: file.clone(), mode: 0o600, follow: true });
+            edit.effects.extend(super::common::attributes::stat_effects(&file, Some(stat)));
+        }
+        if self.manage_dir && old.is_none() {
             // The directory is the user's and only theirs.
             let group = own.group.clone().unwrap_or_default();
+            let dir = if self.path.is_some() { paths::dirname(&file).to_owned() } else { dir };
             let script = "chown -- \"$2:$3\" \"$1\" && chmod -- 700 \"$1\"";
             edit.actions.push(self.task.script(script, [dir.as_str(), &self.user, &group]));
         }
+        let result = with_stat(result, edit.stat.as_ref());
         Ok(edit.verdict(result))
     }
 }

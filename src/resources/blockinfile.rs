@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::common::attributes::COMMON;
 use super::common::concat;
-use super::common::edit::Editor;
+use super::common::edit::{Editor, is_a_folder};
 use super::lineinfile::pattern;
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
@@ -170,6 +170,9 @@ impl Edit {
 impl Resource for BlockInFile {
     fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
         let loaded = self.editor.load(view)?;
+        if loaded.is_folder() {
+            return Ok(is_a_folder(&self.editor.shown));
+        }
         let result = TaskResult::unchanged();
         if loaded.old.is_none() {
             if !self.present && !self.create {

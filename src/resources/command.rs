@@ -78,11 +78,19 @@ pub(super) enum Line {
 struct Run {
     line: Line,
     chdir: Option<String>,
-    creates: Option<String>,
-    removes: Option<String>,
+    creates: Option<Guard>,
+    removes: Option<Guard>,
     stdin: Option<Vec<u8>>,
     strip: bool,
     task: Task,
+}
+
+/// A path of `creates` or `removes`.
+#[derive(Debug)]
+struct Guard {
+    /// As messages show it.
+    shown: String,
+    path: String,
 }
 
 fn build_command(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
@@ -124,13 +132,15 @@ pub(super) fn run(args: &Args, setting: &Setting, line: Line) -> Result<Arc<dyn 
     let task = Task::of(setting);
     let chdir = args.str("chdir")?.map(|p| task.path(&p));
     // Relative patterns are looked for where the command would run.
-    let path = |name: &str| -> Result<Option<String>, Problem> {
+    let path = |name: &str| -> Result<Option<Guard>, Problem> {
         Ok(args.str(name)?.map(|p| {
-            let p = task.path(&p);
-            if p.starts_with('/') {
-                return p;
-            }
-            format!("{}/{p}", chdir.as_deref().unwrap_or(&task.home).trim_end_matches('/'))
+            let shown = task.path(&p);
+            let path = if shown.starts_with('/') {
+                shown.clone()
+            } else {
+                format!("{}/{shown}", chdir.as_deref().unwrap_or(&task.home).trim_end_matches('/'))
+            };
+            Guard { shown, path }
         }))
     };
     let (creates, removes) = (path("creates")?, path("removes")?);
@@ -173,6 +183,13 @@ fn existence(path: &str) -> Query {
         return Query::Read { argv };
     }
     Query::Stat { path: path.to_owned(), follow: false }
+}
+
+/// What Ansible says where `chdir` cannot be entered.
+const NO_FOLDER: &str = "Unable to change directory before execution.";
+
+fn view_is_no_folder(world: &View, dir: &str) -> Result<bool, Stop> {
+    Ok(world.stat(dir, true)?.is_none_or(|stat| stat.kind != crate::world::FileKind::Directory))
 }
 
 fn exists(world: &View, path: &str) -> Result<bool, Stop> {
@@ -225,6 +242,16 @@ impl Run {
             .with("msg", msg)
     }
 
+    /// The line of a program that could not be started.
+    fn spoken(&self) -> String {
+        match &self.line {
+            Line::Shell { text, executable: Some(shell) } => {
+                format!("{shell} -c '{}'", text.replace('\'', "'\"'\"'"))
+            }
+            _ => self.label(),
+        }
+    }
+
     fn label(&self) -> String {
         match &self.line {
             Line::Words { words, .. } => words.join(" "),
@@ -235,22 +262,28 @@ impl Run {
 
 impl Resource for Run {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
-        world.want(self.creates.iter().chain(&self.removes).map(|p| existence(p)));
+        world.want(self.creates.iter().chain(&self.removes).map(|g| existence(&g.path)));
+        if self.task.check_mode
+            && let Some(dir) = &self.chdir
+            && view_is_no_folder(world, dir)?
+        {
+            return Ok(Verdict::Failed(self.not_run(NO_FOLDER.to_owned(), String::new()).with("rc", Value::from(()))));
+        }
         let would = if self.task.check_mode { "Would not" } else { "Did not" };
-        if let Some(path) = &self.creates
+        if let Some(Guard { shown, path }) = &self.creates
             && exists(world, path)?
         {
             return Ok(Verdict::Unchanged(self.not_run(
-                format!("{would} run command since '{path}' exists"),
-                format!("skipped, since {path} exists"),
+                format!("{would} run command since '{shown}' exists"),
+                format!("skipped, since {shown} exists"),
             )));
         }
-        if let Some(path) = &self.removes
+        if let Some(Guard { shown, path }) = &self.removes
             && !exists(world, path)?
         {
             return Ok(Verdict::Unchanged(self.not_run(
-                format!("{would} run command since '{path}' does not exist"),
-                format!("skipped, since {path} does not exist"),
+                format!("{would} run command since '{shown}' does not exist"),
+                format!("skipped, since {shown} does not exist"),
             )));
         }
         let mut result = TaskResult::changed().with("cmd", self.shown());
@@ -271,7 +304,7 @@ impl Resource for Run {
             .creates
             .iter()
             .chain(&self.removes)
-            .map(|path| Effect { query: existence(path), answer: Err(unknown.clone()) });
+            .map(|guard| Effect { query: existence(&guard.path), answer: Err(unknown.clone()) });
         let spec = ExecSpec {
             command,
             chdir: self.chdir.clone(),
@@ -308,7 +341,7 @@ impl Resource for Run {
                         .with("rc", 2)
                         .with("stdout", "")
                         .with("stderr", "")
-                        .with("cmd", self.label())
+                        .with("cmd", self.spoken())
                         .with("msg", format!("Error executing command: {}", trim(&output.stderr))));
                 }
                 if output.rc == 1 && self.cannot_enter(&output.error_text()) {
@@ -322,6 +355,11 @@ impl Resource for Run {
                         ));
                 }
                 Err(result)
+            }
+            Some(Done::Failed { message, .. })
+                if self.chdir.is_some() && message == "cannot change to the directory" =>
+            {
+                Err(self.not_run(NO_FOLDER.to_owned(), String::new()).with("rc", Value::from(())))
             }
             Some(Done::Failed { message, output }) => Err(TaskResult { changed: false, ..base() }
                 .with("rc", if output.rc == 0 { Value::from(()) } else { Value::from(output.rc) })
@@ -343,6 +381,9 @@ impl Run {
         match &self.line {
             Line::Words { words, .. } => {
                 stderr.contains(words[0].as_str()) && (stderr.contains("not found") || stderr.contains("No such file"))
+            }
+            Line::Shell { executable: Some(shell), .. } => {
+                stderr.contains(&format!("{shell}: not found")) || stderr.contains(&format!("{shell}: No such file"))
             }
             Line::Shell { .. } => false,
         }

@@ -13,7 +13,7 @@ use super::common::attributes::{self, Attributes, COMMON, Resolved};
 use super::common::place::{self, Placing, Wanted};
 use super::common::{concat, fail, invalid, paths};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict};
-use crate::node::Action;
+use crate::node::{Action, Done};
 use crate::problem::Problem;
 use crate::world::{Algorithm, FileKind, Query, Stat, Stop, View};
 
@@ -79,7 +79,7 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
     let manner = Manner {
         attributes: Attributes::from_args(args, setting)?,
         directory_mode: args.mode("directory_mode")?,
-        backup: args.flag("backup")?,
+        backup: args.flag("backup")? && !setting.check_mode,
         force: args.flag("force")?,
         follow: args.flag("follow")?,
         validate: place::check_validate(args)?,
@@ -331,6 +331,19 @@ fn folder_attributes(manner: &Manner) -> Attributes {
 impl Resource for One {
     fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
         self.run(view)
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        super::concluded(change, done).map_err(validated)
+    }
+}
+
+/// The exit code of `validate` under the name that `copy` and `template` give it.
+fn validated(result: TaskResult) -> TaskResult {
+    let of_validate = |msg: &Value| msg.as_str().is_some_and(|m| m.starts_with("failed to validate"));
+    match (result.values.get("msg").is_some_and(of_validate), result.values.get("rc").cloned()) {
+        (true, Some(code)) => result.with("exit_status", code),
+        _ => result,
     }
 }
 

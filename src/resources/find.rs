@@ -278,9 +278,8 @@ impl Resource for Find {
             }
             found = kept;
         }
-        if let Some(limit) = self.limit {
-            found.truncate(limit);
-        }
+        let limited = self.limit.is_some_and(|limit| found.len() >= limit);
+        found.truncate(self.limit.unwrap_or(usize::MAX));
         if let Some(algorithm) = self.algorithm {
             let digest = |p: &String| Query::Digest { path: paths::clean(p), algorithm };
             view.want(found.iter().filter(|(_, s)| regular(s)).map(|(p, _)| digest(p)));
@@ -298,7 +297,9 @@ impl Resource for Find {
             }
             files.push(Value::from_pairs(file));
         }
-        let message = if skipped.is_empty() {
+        let message = if limited {
+            "Limit of matches reached".to_owned()
+        } else if skipped.is_empty() {
             "All paths examined".to_owned()
         } else {
             "Not all paths examined, check warnings for details".to_owned()

@@ -130,7 +130,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let wanted = if compare { Wanted::bytes(fetch(&download)?) } else { Wanted::download(download) };
     Ok(Arc::new(GetUrl {
         dest: paths::need(&args, "dest", setting)?,
-        backup: args.flag("backup")?,
+        backup: args.flag("backup")? && !setting.check_mode,
         attributes: Attributes::from_args(&args, setting)?,
         url,
         name,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::common::attributes::{self, COMMON};
-use super::common::edit::Editor;
-use super::common::{concat, fail, invalid, text};
+use super::common::edit::{Editor, is_a_folder};
+use super::common::{concat, invalid, text};
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
@@ -87,10 +87,8 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         allow_no_value: args.flag("allow_no_value")?,
         inactive: args.bool("modify_inactive_option")?.unwrap_or(true),
     };
-    if !edit.absent && edit.option.is_some() && edit.values.is_empty() && !edit.allow_no_value {
-        return Err(
-            invalid("`ini_file` needs `value`, `values` or `allow_no_value` for a present option").at(args.task_span())
-        );
+    if !edit.absent && edit.values.is_empty() && !edit.allow_no_value {
+        return Err(invalid("`ini_file` needs `value`, `values` or `allow_no_value`").at(args.task_span()));
     }
     Ok(Arc::new(IniFile {
         editor: Editor::from_args(args, setting)?,
@@ -102,8 +100,12 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
 impl Resource for IniFile {
     fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
         let loaded = self.editor.load(view)?;
+        if loaded.is_folder() {
+            return Ok(is_a_folder(&self.editor.shown));
+        }
         if loaded.old.is_none() && !self.create {
-            return fail(format!("Destination {} does not exist!", self.editor.shown));
+            let msg = format!("Destination {} does not exist!", self.editor.shown);
+            return Ok(Verdict::Failed(TaskResult::unchanged().with("rc", 257).with("msg", msg)));
         }
         let result = TaskResult::unchanged().with("path", self.editor.shown.as_str());
         if loaded.old.is_none() && self.edit.absent {
@@ -196,6 +198,10 @@ impl Edit {
             && !last.ends_with('\n')
         {
             last.push('\n');
+        }
+        // As Ansible's module: a new file begins with an empty line.
+        if lines.is_empty() && !self.absent {
+            lines.push("\n".to_owned());
         }
         // The section's lines: behind its header up to the next one.
         let start = match &self.section {

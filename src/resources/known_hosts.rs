@@ -63,6 +63,12 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             }
         }
     };
+    if let Some(first) = written.as_deref().and_then(|w| w.split_whitespace().next())
+        && !first.starts_with('@')
+        && !is_host(first, &args.need("name")?)
+    {
+        return Err(Stop::Failed(format!("the key is for `{first}`, not for `{}`", args.need("name")?)));
+    }
     Ok(Arc::new(KnownHost {
         name: args.need("name")?.to_lowercase(),
         key,

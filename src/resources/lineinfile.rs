@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::common::attributes::COMMON;
-use super::common::edit::Editor;
+use super::common::edit::{Editor, is_a_folder};
 use super::common::{concat, invalid, text};
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
@@ -118,6 +118,9 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
 impl Resource for LineInFile {
     fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
         let loaded = self.editor.load(view)?;
+        if loaded.is_folder() {
+            return Ok(is_a_folder(&self.editor.shown));
+        }
         let result = TaskResult::unchanged();
         if self.edit.absent {
             let Some(old) = &loaded.text else {

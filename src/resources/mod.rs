@@ -212,21 +212,26 @@ pub trait Resource: Send + Sync {
     /// Turns what the actions said into the registered result. Called after they ran (one `Done` per started action).
     /// `Err` marks the task failed with that result.
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
-        match done.iter().find_map(|d| match d {
-            Done::Failed { message, output } => Some((message, output)),
-            Done::Ok(_) => None,
-        }) {
-            None => Ok(change.result.clone()),
-            Some((message, output)) => {
-                let mut result = TaskResult { changed: false, ..change.result.clone() }.with("msg", message.as_str());
-                if output.rc != 0 || !output.stderr.is_empty() {
-                    result = result
-                        .with("rc", output.rc)
-                        .with("stdout", String::from_utf8_lossy(&output.stdout).into_owned())
-                        .with("stderr", String::from_utf8_lossy(&output.stderr).into_owned());
-                }
-                Err(result)
+        concluded(change, done)
+    }
+}
+
+/// The planned result if all actions succeeded, else the first failure's words.
+pub fn concluded(change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+    match done.iter().find_map(|d| match d {
+        Done::Failed { message, output } => Some((message, output)),
+        Done::Ok(_) => None,
+    }) {
+        None => Ok(change.result.clone()),
+        Some((message, output)) => {
+            let mut result = TaskResult { changed: false, ..change.result.clone() }.with("msg", message.as_str());
+            if output.rc != 0 || !output.stderr.is_empty() {
+                result = result
+                    .with("rc", output.rc)
+                    .with("stdout", String::from_utf8_lossy(&output.stdout).into_owned())
+                    .with("stderr", String::from_utf8_lossy(&output.stderr).into_owned());
             }
+            Err(result)
         }
     }
 }

@@ -72,7 +72,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         passno: args.need("passno")?,
         state,
         fstab: task.path(&args.need("fstab")?),
-        backup: args.flag("backup")?,
+        backup: args.flag("backup")? && !setting.check_mode,
         task,
     }))
 }

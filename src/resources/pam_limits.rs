@@ -76,7 +76,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         value,
         use_max: args.flag("use_max")?,
         use_min: args.flag("use_min")?,
-        backup: args.flag("backup")?,
+        backup: args.flag("backup")? && !setting.check_mode,
         dest: task.path(&args.need("dest")?),
         comment: args.str("comment")?.unwrap_or_default(),
         task,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::common::attributes::COMMON;
-use super::common::edit::Editor;
+use super::common::edit::{Editor, is_a_folder};
 use super::common::{concat, invalid};
 use super::lineinfile::pattern;
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
@@ -70,12 +70,22 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
                 .map_err(|e| invalid(e.to_string()).at(args.span(name)))
         })
         .transpose()?;
-    Ok(Arc::new(Replace { editor: Editor::from_args(args, setting)?, regexp, replacement, section }))
+    let mut editor = Editor::from_args(args, setting)?;
+    let encoding = args.str("encoding")?.unwrap_or_default().to_ascii_lowercase().replace('_', "-");
+    editor.latin = match encoding.as_str() {
+        "" | "utf-8" | "utf8" | "ascii" | "us-ascii" => false,
+        "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" => true,
+        _ => return Err(Problem::unsupported(format!("the encoding `{encoding}`")).at(args.span("encoding"))),
+    };
+    Ok(Arc::new(Replace { editor, regexp, replacement, section }))
 }
 
 impl Resource for Replace {
     fn reconcile(&self, view: &View) -> Result<Verdict, Stop> {
         let loaded = self.editor.load(view)?;
+        if loaded.is_folder() {
+            return Ok(is_a_folder(&self.editor.shown));
+        }
         let result = TaskResult::unchanged();
         let Some(old) = loaded.text.as_deref() else {
             let msg = format!("Path {} does not exist !", self.editor.shown);

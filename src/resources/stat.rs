@@ -72,6 +72,14 @@ impl StatOf {
         Query::Read { argv: ["lsattr", "-vd", "--", &self.path].map(str::to_owned).to_vec() }
     }
 
+    /// Blocks, the block's size and the device's numbers, which the query of all paths does not ask for.
+    fn blocks_query(&self) -> Query {
+        let mut argv = vec!["stat"];
+        argv.extend(self.follow.then_some("-L"));
+        argv.extend(["-c", "%b %o %t %T", "--", &self.path]);
+        Query::Read { argv: argv.into_iter().map(str::to_owned).collect() }
+    }
+
     /// What a program says of the file; nothing where the file is only predicted or the program is missing.
     fn read(&self, view: &View, query: Query, stat: &Stat) -> Result<Option<String>, Stop> {
         if stat.mtime.is_nan() {
@@ -97,6 +105,7 @@ impl Resource for StatOf {
         }
         if !first {
             // One batch for all that may be reported; what the file turns out not to have is not looked at.
+            view.want([self.blocks_query()]);
             if self.mime {
                 view.want([self.mime_query()]);
             }
@@ -112,6 +121,9 @@ impl Resource for StatOf {
             return Ok(Verdict::Unchanged(TaskResult::unchanged().with("stat", absent)));
         };
         let mut out = attributes_of(&self.shown, &stat);
+        if let Some(text) = self.read(view, self.blocks_query(), &stat)? {
+            out.extend(blocks_of(&text).into_iter().flatten());
+        }
         // Access is asked of what a link leads to.
         let end = if stat.kind == FileKind::Link { view.stat(&self.path, true)? } else { Some(stat.clone()) };
         let access = self.access(view, end.as_ref())?;
@@ -231,6 +243,19 @@ impl StatOf {
             Some(bits) => Value::from(bits & bit != 0),
         })
     }
+}
+
+/// Ansible's `blocks`, `block_size` and `device_type`: the number of the device that the file is, as C's `makedev` makes it.
+fn blocks_of(text: &str) -> Option<[(&'static str, Value); 3]> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [blocks, size, major, minor] = words[..] else { return None };
+    let (major, minor) = (u64::from_str_radix(major, 16).ok()?, u64::from_str_radix(minor, 16).ok()?);
+    let device = (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12;
+    Some([
+        ("blocks", Value::from(blocks.parse::<u64>().ok()?)),
+        ("block_size", Value::from(size.parse::<u64>().ok()?)),
+        ("device_type", Value::from(device)),
+    ])
 }
 
 /// `path: text/plain; charset=us-ascii`.

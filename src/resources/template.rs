@@ -91,7 +91,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         manner: Manner {
             attributes,
             directory_mode: None,
-            backup: args.flag("backup")?,
+            backup: args.flag("backup")? && !setting.check_mode,
             force: args.flag("force")?,
             follow: args.flag("follow")?,
             validate: place::check_validate(&args)?,

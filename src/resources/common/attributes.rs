@@ -259,6 +259,13 @@ impl Resolved {
         }
     }
 
+    /// The owner with the task's user in place of what is not asked for.
+    pub fn whole_owner(&self) -> Owner {
+        let or = |asked: Option<String>, own: &Who| asked.or_else(|| Some(own.name.clone()).filter(|n| !n.is_empty()));
+        let asked = self.owner();
+        Owner { user: or(asked.user, &self.own.0), group: or(asked.group, &self.own.1) }
+    }
+
     /// The stat of something newly made, before the attributes are set on it.
     pub fn fresh(&self, kind: FileKind, size: u64) -> Stat {
         let mode = match kind {

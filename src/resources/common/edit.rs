@@ -20,6 +20,8 @@ pub struct Editor {
     pub attributes: Attributes,
     pub backup: bool,
     pub validate: Option<String>,
+    /// The file is read and written byte for character, as Latin-1.
+    pub latin: bool,
 }
 
 /// What is there.
@@ -32,6 +34,17 @@ pub struct Loaded {
     pub text: Option<String>,
 }
 
+impl Loaded {
+    pub fn is_folder(&self) -> bool {
+        self.old.as_ref().is_some_and(|s| s.kind == FileKind::Directory)
+    }
+}
+
+/// The verdict where the path is a folder.
+pub fn is_a_folder(shown: &str) -> Verdict {
+    Verdict::Failed(TaskResult::unchanged().with("rc", 256).with("msg", format!("Path {shown} is a directory !")))
+}
+
 impl Editor {
     pub fn from_args(args: &Args, setting: &Setting) -> Result<Self, Problem> {
         let shown = paths::need(args, "path", setting)?;
@@ -39,8 +52,10 @@ impl Editor {
             path: paths::clean(&shown),
             shown,
             attributes: Attributes::from_args(args, setting)?,
-            backup: args.flag("backup")?,
+            // Its name holds the time: none can be told before.
+            backup: args.flag("backup")? && !setting.check_mode,
             validate: place::check_validate(args)?,
+            latin: false,
         })
     }
 
@@ -59,11 +74,10 @@ impl Editor {
                 || paths::clean(&paths::join(paths::dirname(&path), link.target.as_deref().unwrap_or_default()));
             path = link.real.clone().unwrap_or_else(target);
         }
+        let decode = if self.latin { text::decode_latin } else { text::decode };
         let text = match &old {
-            Some(s) if s.kind == FileKind::Directory => {
-                return Err(Stop::Failed(format!("Path {} is a directory !", self.shown)));
-            }
-            Some(_) => view.content(&self.path)?.map(|bytes| text::decode(&bytes)),
+            Some(s) if s.kind == FileKind::Directory => None,
+            Some(_) => view.content(&self.path)?.map(|bytes| decode(&bytes)),
             None => None,
         };
         Ok(Loaded { path, old, text })
@@ -79,7 +93,10 @@ impl Editor {
         result: TaskResult,
         backup_key: &str,
     ) -> Result<Verdict, Stop> {
-        let wanted = Wanted::bytes(Arc::new(text::encode(new)));
+        let encoded = if self.latin { text::encode_latin(new) } else { Some(text::encode(new)) };
+        let encoded =
+            encoded.ok_or_else(|| Stop::Failed("the new text has characters that latin-1 has not".to_owned()))?;
+        let wanted = Wanted::bytes(Arc::new(encoded));
         let resolved = self.attributes.resolve(view)?;
         let mut folders = crate::resources::file::Work::default();
         if loaded.old.is_none() {

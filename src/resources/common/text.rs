@@ -39,6 +39,16 @@ pub fn encode(text: &str) -> Vec<u8> {
     out
 }
 
+/// Bytes as the characters of the same number.
+pub fn decode_latin(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| char::from(*b)).collect()
+}
+
+/// The way back, if every character has a byte.
+pub fn encode_latin(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
+}
+
 /// Lines with their line feeds, as Python's `readlines` gives them.
 pub fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()

@@ -226,13 +226,18 @@ impl Resource for Folder {
                 _ => {}
             }
             diffs.push(diff::attributes(&path, &[], &[("state", "link".to_owned()), ("src", target.clone())]));
-            let link =
-                Stat { target: Some(target.clone()), ..file_attributes.fresh(FileKind::Link, target.len() as u64) };
+            let made =
+                file_attributes.with_mode(None).applied(&file_attributes.fresh(FileKind::Link, target.len() as u64))?;
+            let link = Stat { target: Some(target.clone()), ..made };
             effects.push(Effect {
                 query: Query::Stat { path: path.clone(), follow: false },
                 answer: Ok(Answer::Stat(Some(link))),
             });
-            actions.push(Action::Symlink { path, target: target.clone() });
+            actions.push(Action::Symlink { path: path.clone(), target: target.clone() });
+            let owner = file_attributes.owner();
+            if owner.user.is_some() || owner.group.is_some() {
+                actions.push(Action::SetOwner { path, owner, recursive: false, follow: false });
+            }
         }
         Ok(verdict_of(
             actions,

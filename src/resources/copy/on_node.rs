@@ -94,7 +94,7 @@ impl OnNode {
                 _ => return fail(format!("Destination directory {dir} does not exist")),
             }
         }
-        let one = self.one(view, (src, source, sha1.as_deref()), (&path, old.as_ref()), &attributes)?;
+        let one = self.one(view, (src, source, sha1.as_deref()), (&path, old.as_ref()), &attributes, true)?;
         let md5 = match view.digest(src, Algorithm::Md5) {
             Ok(md5) => md5,
             Err(Stop::Needs) => return Err(Stop::Needs),
@@ -129,6 +129,7 @@ impl OnNode {
         (src, source, sha1): (&str, &Stat, Option<&str>),
         (path, old): (&str, Option<&Stat>),
         attributes: &Resolved,
+        alone: bool,
     ) -> Result<One, Stop> {
         let old_file = old.filter(|s| s.kind == FileKind::File);
         let old_sha1 = match old_file {
@@ -148,18 +149,20 @@ impl OnNode {
         if old.is_some_and(|s| s.kind == FileKind::Directory) {
             return Err(Stop::Failed(format!("{path} is a directory, it cannot be replaced by a file")));
         }
-        let mut base = attributes.fresh(FileKind::File, source.size);
-        if let Some(old) = old_file {
-            base = Stat {
-                size: source.size,
-                mtime: f64::NAN,
-                atime: f64::NAN,
-                ctime: f64::NAN,
-                inode: 0,
-                links: 1,
-                ..old.clone()
-            };
-        }
+        let fresh = attributes.fresh(FileKind::File, source.size);
+        // As in Ansible: within a folder a replaced file keeps owner and mode, a single one gets the source's mode.
+        let base = match old_file {
+            Some(_) if alone => Stat { mode: source.mode & 0o777, ..fresh },
+            Some(old) => Stat {
+                mode: old.mode,
+                uid: old.uid,
+                gid: old.gid,
+                owner: old.owner.clone(),
+                group: old.group.clone(),
+                ..fresh
+            },
+            None => fresh,
+        };
         let stat = attributes.applied(&base)?;
         let backup = old_file.filter(|_| self.manner.backup).map(|_| paths::backup_name(path));
         let digest = |hex: Option<&str>, size: u64| format!("({size} bytes, sha1 {})\n", hex.unwrap_or("unknown"));
@@ -190,8 +193,8 @@ impl OnNode {
         let action = Action::CopyOnNode {
             source: src.to_owned(),
             path: path.to_owned(),
-            mode: attributes.mode.is_some().then_some(stat.mode),
-            owner: attributes.owner(),
+            mode: (attributes.mode.is_some() || (alone && old_file.is_some())).then_some(stat.mode),
+            owner: if alone && old_file.is_some() { attributes.whole_owner() } else { attributes.owner() },
             validate: self.manner.validate.clone(),
             backup: backup.clone(),
         };
@@ -291,7 +294,7 @@ impl OnNode {
                 (true, None) => resolved_for(&file_attributes, true, source.mode),
                 _ => file_attributes.clone(),
             };
-            let one = self.one(view, (&from, &source, sha1.as_deref()), (&to, old), &attributes)?;
+            let one = self.one(view, (&from, &source, sha1.as_deref()), (&to, old), &attributes, false)?;
             actions.extend(one.actions);
             effects.extend(one.effects);
             diffs.extend(one.diff);

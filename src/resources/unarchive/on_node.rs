@@ -80,7 +80,7 @@ impl Unarchive {
     }
 
     /// The archive's members are as they should be; whether their owner and mode are too.
-    fn mend_attributes(&self, view: &View, path: &str, result: TaskResult) -> Result<Verdict, Stop> {
+    fn mend_attributes(&self, view: &View, path: &str, mut result: TaskResult) -> Result<Verdict, Stop> {
         let resolved = self.attributes.resolve(view)?;
         let members: Vec<String> = self
             .names(view, path)?
@@ -91,10 +91,13 @@ impl Unarchive {
         view.want(members.iter().map(|path| Query::Stat { path: path.clone(), follow: false }));
         let (mut actions, mut effects, mut diffs) = (vec![], vec![], vec![]);
         for member in members {
-            let Some(stat) = view.stat(&member, false)?.filter(|s| s.kind != FileKind::Link) else { continue };
+            let Some(stat) = view.stat(&member, false)? else { continue };
             let fix = resolved.fix(&member, &stat)?;
             if fix.is_needed() {
                 diffs.push(fix.diff(&member));
+                if member == self.dest {
+                    result = attributes::describe(result, &fix.stat);
+                }
                 effects.extend(attributes::stat_effects(&member, Some(&fix.stat)));
                 actions.extend(fix.actions);
             }

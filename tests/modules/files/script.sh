@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "arg: $1"; echo err >&2; exit ${2:-0}
