@@ -99,7 +99,8 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         }
         (None, Some(src)) if args.flag("remote_src")? => {
             let src = paths::expand_text(&src, setting).map_err(|p| p.or_at(args.span("src")))?;
-            on_node::build(src, dest, manner, args.flag("local_follow")?)
+            // `local_follow` is about the control machine: on the node links stay links.
+            on_node::build(src, dest, manner, false)
         }
         (None, Some(src)) => {
             let path = (setting.find_file)("files", &src).map_err(|p| p.or_at(args.span("src")))?;
@@ -340,7 +341,7 @@ impl Resource for One {
 
 /// The exit code of `validate` under the name that `copy` and `template` give it.
 fn validated(result: TaskResult) -> TaskResult {
-    let of_validate = |msg: &Value| msg.as_str().is_some_and(|m| m.starts_with("failed to validate"));
+    let of_validate = |msg: &Value| msg.as_str().is_some_and(|m| m.ends_with("failed to validate"));
     match (result.values.get("msg").is_some_and(of_validate), result.values.get("rc").cloned()) {
         (true, Some(code)) => result.with("exit_status", code),
         _ => result,

@@ -80,7 +80,7 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
     };
     // A link's target is kept as written: relative ones stay relative.
     let src = match args.str("src")?.filter(|s| !s.is_empty()) {
-        Some(text) if text.starts_with('~') || text.contains('$') || state == Some(State::Hard) => {
+        Some(text) if text.starts_with(['~', '$']) || state == Some(State::Hard) => {
             Some(paths::expand_text(&text, setting)?)
         }
         other => other,

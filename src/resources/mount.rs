@@ -228,10 +228,13 @@ impl Resource for Mount {
             _ => {}
         }
         edit.created = false;
-        let result = TaskResult::unchanged()
-            .with("name", self.path.as_str())
-            .with("src", self.src.as_str())
-            .with("fstype", self.fstype.as_str())
+        let mut result = TaskResult::unchanged().with("name", self.path.as_str());
+        for (key, value) in [("src", &self.src), ("fstype", &self.fstype)] {
+            if !value.is_empty() {
+                result = result.with(key, value.as_str());
+            }
+        }
+        let result = result
             .with("opts", self.opts.as_str())
             .with("dump", self.dump.as_str())
             .with("passno", self.passno.as_str())

@@ -121,13 +121,14 @@ impl Resource for Limit {
             lines.insert(at, self.line(&value, &self.comment));
         }
         let new = edits::joined(&lines);
-        let result = TaskResult::unchanged().with("msg", "");
+        // Ansible's message is the line, with its end.
+        let result = TaskResult::unchanged().with("msg", format!("{}\n", self.line(&value, &self.comment)));
         if new.lines().eq(old.lines()) {
             return Ok(Verdict::Unchanged(result));
         }
         let backup = self.backup.then(|| super::common::paths::backup_name(&self.dest));
         let edit = edits::write_with(world, &self.task, &self.dest, &Own::mode(0o644), Some(&new), backup.as_deref())?;
-        Ok(edit.verdict(TaskResult { changed: true, ..result }.with("msg", self.line(&value, &self.comment))))
+        Ok(edit.verdict(TaskResult { changed: true, ..result }))
     }
 }
 

@@ -109,7 +109,17 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
             "form-urlencoded" if body.kind() == ValueKind::Map => args
                 .dict("body")?
                 .iter()
-                .map(|(k, v)| format!("{}={}", urlencode(k), urlencode(&text_of(v))))
+                .flat_map(|(k, v)| {
+                    // A list gives the name once for each item.
+                    let values: Vec<Value> = match v.kind() {
+                        ValueKind::Seq => v.try_iter().into_iter().flatten().collect(),
+                        _ => vec![v.clone()],
+                    };
+                    values
+                        .into_iter()
+                        .map(|v| format!("{}={}", urlencode(k), urlencode(&text_of(&v))))
+                        .collect::<Vec<_>>()
+                })
                 .collect::<Vec<_>>()
                 .join("&"),
             "form-multipart" => {
@@ -153,11 +163,8 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
     match (&body, path("src")?) {
         (Some(_), Some(_)) => return Err(invalid("`body` and `src` exclude each other").at(args.span("src"))),
         (Some(body), None) => {
+            // Without a type curl calls it a form, and so does Ansible.
             config.set("data-raw", body);
-            if !typed && format == "raw" {
-                // curl would call it a form.
-                config.set("header", "Content-Type:");
-            }
         }
         (None, Some(src)) => {
             if !args.flag("remote_src")? {
@@ -327,10 +334,22 @@ impl Resource for Uri {
         let mut lines = block.lines().skip_while(|l| !l.starts_with("HTTP/"));
         let reason = lines.next().and_then(|l| l.splitn(3, ' ').nth(2)).unwrap_or("").trim().to_owned();
         let mut kind = String::new();
+        let mut cookies: Vec<(String, Value)> = vec![];
+        let mut cookies_string: Vec<String> = vec![];
         for (name, value) in lines.filter_map(|l| l.split_once(':')) {
             let key = name.trim().to_lowercase().replace('-', "_");
             if key == "content_type" {
                 value.trim().clone_into(&mut kind);
+            }
+            if key == "set_cookie"
+                && let Some((name, value)) = value.split(';').next().and_then(|pair| pair.trim().split_once('='))
+            {
+                cookies.push((name.to_owned(), Value::from(value)));
+                cookies_string.push(format!("{name}={value}"));
+            }
+            if key == "location" {
+                result = result.with(&key, absolute(&self.url, value.trim()));
+                continue;
             }
             if key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
                 result = result.with(&key, value.trim());
@@ -340,9 +359,15 @@ impl Resource for Uri {
             .with("status", status)
             .with("url", effective)
             .with("redirected", redirected)
-            .with("cookies", Value::from_pairs(Vec::<(String, Value)>::new()))
-            .with("cookies_string", "")
-            .with("msg", format!("OK ({} bytes)", content.len()));
+            .with("cookies", Value::from_pairs(cookies))
+            .with("cookies_string", cookies_string.join("; "))
+            .with(
+                "msg",
+                match status {
+                    200..300 => format!("OK ({} bytes)", content.len()),
+                    _ => format!("HTTP Error {status}: {reason}"),
+                },
+            );
         if let Some(dest) = &self.dest {
             result = result.with("path", dest.as_str());
         }
@@ -361,6 +386,21 @@ impl Resource for Uri {
         let wanted: Vec<String> = self.status.iter().map(u16::to_string).collect();
         let msg = format!("Status code was {status} and not [{}]: HTTP Error {status}: {reason}", wanted.join(", "));
         Err(TaskResult { changed: false, ..result }.with("msg", msg))
+    }
+}
+
+/// A place that an answer names, as an address of its own.
+fn absolute(url: &str, place: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return place.to_owned() };
+    let host = rest.split('/').next().unwrap_or_default();
+    match place {
+        _ if place.contains("://") => place.to_owned(),
+        _ if place.starts_with("//") => format!("{scheme}:{place}"),
+        _ if place.starts_with('/') => format!("{scheme}://{host}{place}"),
+        _ => format!(
+            "{}/{place}",
+            url.rsplit_once('/').filter(|(head, _)| head.len() > scheme.len() + 2).map_or(url, |(head, _)| head)
+        ),
     }
 }
 

@@ -15,6 +15,9 @@ struct Written {
     /// Of both programs on the machine that controls.
     #[serde(default)]
     umask: Option<String>,
+    /// Paths that are not compared: a regular expression.
+    #[serde(default)]
+    leave: Option<String>,
     cases: Map<String, Value>,
 }
 
@@ -23,6 +26,7 @@ pub struct File {
     pub name: String,
     pub needs: Vec<String>,
     pub umask: String,
+    pub leave: Option<fancy_regex::Regex>,
     pub cases: Vec<Case>,
 }
 
@@ -110,7 +114,8 @@ pub fn read(path: &Path) -> Result<File, Box<dyn std::error::Error>> {
         }
         cases.push(case);
     }
-    Ok(File { name, needs: written.needs, umask: written.umask.unwrap_or_else(|| "022".to_owned()), cases })
+    let leave = written.leave.map(|l| fancy_regex::Regex::new(&l)).transpose()?;
+    Ok(File { leave, name, needs: written.needs, umask: written.umask.unwrap_or_else(|| "022".to_owned()), cases })
 }
 
 fn add(case: &mut Case, what: &'static str, hand: Option<String>, task: Option<Map<String, Value>>) {

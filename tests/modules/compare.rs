@@ -60,7 +60,7 @@ pub fn differences(file: &File, theirs: &Side, ours: &Side) -> Vec<String> {
                 let (theirs, mut own) = (cleaned(&a.1, theirs), cleaned(&b.1, ours));
                 if a.0 == "failed" {
                     // What went wrong is told in each program's own words.
-                    apart.extend(OF_THE_PATH.iter().chain(&["msg", "path", "checksum"]));
+                    apart.extend(OF_THE_PATH.iter().chain(&["msg", "path", "checksum", "src", "dest"]));
                     own.retain(|key, _| theirs.contains_key(key));
                 } else if step.task.contains_key("check_mode") {
                     // kdeploy foretells the result that the next step, in earnest, will have; ansible says less.
@@ -76,7 +76,11 @@ pub fn differences(file: &File, theirs: &Side, ours: &Side) -> Vec<String> {
             let none = BTreeMap::new();
             let shot = |side: &Side| {
                 let tree = side.shots.get(&step.key(&case.name)).unwrap_or(&none);
-                tree.iter().map(|(k, v)| (masked(k, side), masked(v, side))).collect::<BTreeMap<_, _>>()
+                let left = |path: &str| file.leave.as_ref().is_some_and(|l| l.is_match(path).unwrap_or(false));
+                tree.iter()
+                    .filter(|(k, _)| !left(k))
+                    .map(|(k, v)| (masked(k, side), masked(v, side)))
+                    .collect::<BTreeMap<_, _>>()
             };
             trees(&name, &shot(theirs), &shot(ours), &mut found);
             if !found.is_empty() {
@@ -175,8 +179,9 @@ fn masked(text: &str, side: &Side) -> String {
         fancy_regex::Regex::new(r"(/root/\.ansible|SANDBOX/home)/tmp/ansible-[^/]*(/tmp[^/]*)?/[^/\s]+")
             .expect("a regex")
     });
-    static RANDOM: LazyLock<fancy_regex::Regex> =
-        LazyLock::new(|| fancy_regex::Regex::new(r"(random[._])\w{8}|\|1\|[^|\s]+\|\S+|127\.0\.0\.1:\d+").expect("a regex"));
+    static RANDOM: LazyLock<fancy_regex::Regex> = LazyLock::new(|| {
+        fancy_regex::Regex::new(r"(random[._])\w{8}|\|1\|[^|\s]+\|\S+|127\.0\.0\.1:\d+").expect("a regex")
+    });
     let text = text.replace(&side.root, "SANDBOX");
     let text = TEMPORARY.replace_all(&text, "TEMPORARY");
     let text = BACKUP.replace_all(&text, ".BACKUP~");

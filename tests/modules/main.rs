@@ -4,6 +4,7 @@
 //!
 //!     module: community.general.ini_file       # if it is not ansible.builtin.NAME
 //!     needs: [setfacl]                         # programs
+//!     leave: ^tmp/                             # paths that are not compared
 //!     umask: "077"                             # of both programs; else 022
 //!     cases:
 //!       name_of_case:

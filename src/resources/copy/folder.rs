@@ -40,6 +40,7 @@ pub(super) fn build(
     let dest = if dest.ends_with('/') { dest } else { format!("{dest}/") };
     let root =
         if contents_only { paths::clean(&dest) } else { paths::clean(&format!("{dest}{}", paths::basename(&src))) };
+    let src = format!("{}{}", path.display().to_string().trim_end_matches('/'), if contents_only { "/" } else { "" });
     let mut folder = Folder { src, dest, root, dirs: vec![], files: vec![], links: vec![], manner };
     let mut above = vec![];
     walk(path, "", follow_links, &mut above, &mut folder, read)?;

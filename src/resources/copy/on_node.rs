@@ -225,7 +225,8 @@ impl OnNode {
         }));
         let dir_attributes = folder_attributes(&self.manner).resolve(view)?;
         let file_attributes = self.file_attributes(view)?;
-        let keep_mode = self.manner.attributes.mode.is_none() || self.manner.attributes.preserves_mode();
+        // As in Ansible: `mode` and `directory_mode` are for the folder itself, what is below keeps the source's.
+        let file_attributes = file_attributes.with_mode(None);
         let mut work = Work::default();
         if old_root.is_none() {
             make_dirs(view, &dir_attributes, &root, &mut work)?;
@@ -244,9 +245,8 @@ impl OnNode {
                 }
                 Some(_) => return fail(format!("{path} is there and is no directory")),
                 None => {
-                    let stat = attributes
-                        .with_mode(dir_attributes.mode.clone())
-                        .applied(&Stat { mode: stat.mode, ..attributes.fresh(FileKind::Directory, 4096) })?;
+                    let stat =
+                        attributes.applied(&Stat { mode: stat.mode, ..attributes.fresh(FileKind::Directory, 4096) })?;
                     actions.push(Action::MakeDir {
                         path: path.to_owned(),
                         mode: Some(stat.mode),
@@ -289,10 +289,10 @@ impl OnNode {
                 continue;
             }
             let sha1 = view.digest(&from, Algorithm::Sha1)?;
-            let attributes = match (keep_mode, old) {
+            let attributes = match old {
                 // A new file gets the source's mode, an old one keeps its own.
-                (true, None) => resolved_for(&file_attributes, true, source.mode),
-                _ => file_attributes.clone(),
+                None => resolved_for(&file_attributes, true, source.mode),
+                Some(_) => file_attributes.clone(),
             };
             let one = self.one(view, (&from, &source, sha1.as_deref()), (&to, old), &attributes, false)?;
             actions.extend(one.actions);
