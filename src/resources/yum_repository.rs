@@ -130,6 +130,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         attributes: Attributes::from_args(&args, setting)?,
         backup: false,
         validate: None,
+        latin: false,
     };
     Ok(Arc::new(Repository { name, options: present.then_some(options), editor, task }))
 }

@@ -9,7 +9,7 @@ use crate::node::{Blob, UnpackSource};
 use crate::problem::Problem;
 use crate::resources::common::{archive, attributes, diff, fail, paths};
 use crate::resources::{Change, ChangeKind, TaskResult, Verdict};
-use crate::world::{FileKind, Output, Query, Stat, Stop, View};
+use crate::world::{Output, Query, Stat, Stop, View};
 
 /// By the file's name, as Ansible's handlers are chosen last; the node's tar looks at the content.
 fn handler(path: &str) -> &'static str {
