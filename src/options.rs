@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use crate::report::ColorChoice;
 
 /// Which hosts, and how to reach them.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, serde::Serialize, serde::Deserialize)]
 pub struct HostOptions {
     /// Inventory file, directory, script, or a list of hosts with a comma at its end
     #[arg(short, long = "inventory", value_name = "SOURCE", alias = "inventory-file")]
@@ -63,7 +63,7 @@ pub struct HostOptions {
 }
 
 /// Where vault passwords are.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, serde::Serialize, serde::Deserialize)]
 pub struct VaultOptions {
     /// File (or script) with the vault password
     #[arg(long, value_name = "FILE", alias = "vault-pass-file")]
@@ -77,7 +77,7 @@ pub struct VaultOptions {
 }
 
 /// What of the playbook.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, serde::Serialize, serde::Deserialize)]
 pub struct SelectOptions {
     /// Only tasks with one of these tags
     #[arg(short, long, value_name = "TAGS")]
@@ -134,5 +134,11 @@ impl SelectOptions {
     /// Tags as single names: each option may hold several, with commas.
     pub fn split(tags: &[String]) -> Vec<String> {
         tags.iter().flat_map(|t| t.split(',')).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect()
+    }
+}
+
+impl VaultOptions {
+    pub fn is_given(&self) -> bool {
+        !self.vault_password_file.is_empty() || !self.vault_id.is_empty() || self.ask_vault_pass
     }
 }

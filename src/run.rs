@@ -105,6 +105,22 @@ impl Project {
         apply::walk(&self.run, &self.schedule, &self.fleet, &states, Phase::Plan, &|| false)
     }
 
+    /// Who the nodes are, of those that can be reached.
+    pub fn node_identities(&self) -> std::collections::BTreeMap<String, plan::NodeIdentity> {
+        let mut found = std::collections::BTreeMap::new();
+        for batch in self.schedule.iter().flat_map(|p| &p.batches) {
+            for host in batch.batch.iter() {
+                if !found.contains_key(host)
+                    && let Ok(conversation) = self.fleet.conversation(&self.run, batch, host)
+                    && let Some(identity) = plan::node_identity(&mut **plan::lock(&conversation))
+                {
+                    found.insert(host.clone(), identity);
+                }
+            }
+        }
+        found
+    }
+
     /// Says a warning on standard error.
     pub fn warn(&self, text: impl Into<String>) {
         self.run.warn(text);

@@ -44,6 +44,20 @@ impl SourceFile {
     }
 }
 
+static READ: std::sync::Mutex<std::collections::BTreeSet<PathBuf>> =
+    std::sync::Mutex::new(std::collections::BTreeSet::new());
+
+/// Notes that a file or folder of the control machine went into the run: a saved plan holds its digest.
+pub fn note_read(path: &Path) {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    READ.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path);
+}
+
+/// Files and folders noted so far.
+pub fn files_read() -> Vec<PathBuf> {
+    READ.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned().collect()
+}
+
 /// A path as shown to people: relative to the working directory if it lies below it.
 pub fn display_path(path: &Path) -> String {
     if let Ok(cwd) = std::env::current_dir()

@@ -203,6 +203,11 @@ impl<'a> Applier<'a> {
         Continue(())
     }
 
+    /// Milliseconds from the start of the run.
+    fn since_begin(&self, at: Instant) -> f64 {
+        at.duration_since(self.interpreter().run.started).as_secs_f64() * 1000.0
+    }
+
     /// Why a saved plan does not let this change happen.
     fn objection(&self, st: &HostState, draft: &Draft) -> Option<String> {
         let interpreter = self.interpreter();
@@ -322,6 +327,7 @@ impl<'a> Applier<'a> {
         }
         let mut step = self.interpreter().settle(st, draft, ending);
         step.ms = start.elapsed().as_secs_f64() * 1000.0;
+        step.begin = self.since_begin(start);
         self.emit(step, st);
         Continue(())
     }
@@ -416,6 +422,7 @@ impl<'a> Applier<'a> {
             let own = &dones[begin.min(dones.len())..ends[index].min(dones.len())];
             let failed = own.iter().any(|d| matches!(d, Done::Failed { .. }));
             let ms = times[begin..ends[index]].iter().copied().fold(last, f64::max) - last;
+            let began = self.since_begin(start) + last;
             last += ms;
             begin = ends[index];
             if failed || own.len() < change.actions.len() {
@@ -423,6 +430,7 @@ impl<'a> Applier<'a> {
                 let ending = conclude(&*resource, &change, own);
                 let mut step = self.interpreter().settle(st, &draft, ending);
                 step.ms = ms;
+                step.begin = began;
                 self.emit(step, st);
                 return false;
             }
@@ -432,6 +440,7 @@ impl<'a> Applier<'a> {
                 }
             }
             step.ms = ms;
+            step.begin = began;
             self.emit(*step, st);
         }
         for (_, over) in overs {

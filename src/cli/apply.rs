@@ -1,14 +1,15 @@
 //! `kdeploy apply`.
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::planning::{self, Made, PlanningOptions};
 use super::{Exit, terminal};
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
-use crate::plan::Outcome;
-use crate::problem::Problems;
+use crate::plan::{Outcome, SavedPlan, key_file};
+use crate::problem::{Problem, Problems};
 use crate::report::{self, PlanCounts};
 use crate::run::{Project, Request};
 
@@ -28,6 +29,9 @@ pub struct ApplyArgs {
     /// Change nothing, only foretell
     #[arg(short = 'C', long)]
     pub check: bool,
+    /// The key file that a saved plan was made with
+    #[arg(long, value_name = "FILE")]
+    pub plan_key: Option<PathBuf>,
     #[command(flatten)]
     pub planning: PlanningOptions,
     #[command(flatten)]
@@ -41,6 +45,11 @@ pub struct ApplyArgs {
 impl ApplyArgs {
     pub fn run(self) -> Result<Exit, Problems> {
         let started = report::now();
+        if let [only] = self.playbooks.as_slice()
+            && SavedPlan::is_one(Path::new(only))
+        {
+            return self.apply_saved(Path::new(only), &started);
+        }
         let json = self.output.output == "json";
         let request = Request::new("apply", &self.playbooks, &self.hosts, &self.select, &self.output, self.check);
         let project = Project::load(&request)?;
@@ -55,7 +64,7 @@ impl ApplyArgs {
             let outcome = project.apply(None, &terminal::interrupted);
             return Ok(self.finish(&project, &started, &outcome));
         }
-        let Made { outcome: plan, states, notes } = planning::make(&project, &self.planning)?;
+        let Made { outcome: plan, states, notes, .. } = planning::make(&project, &self.planning)?;
         project.finish_progress();
         notes.iter().for_each(|note| project.warn(note.clone()));
         let counts = PlanCounts::of(&plan.steps);
@@ -97,6 +106,11 @@ impl ApplyArgs {
     /// Shows the outcome; the exit code.
     fn finish(&self, project: &Project, started: &str, outcome: &Outcome) -> Exit {
         project.finish_progress();
+        if let Some(path) = &self.planning.report
+            && let Err(problem) = planning::report(path, project, "apply", started, outcome, false)
+        {
+            project.warn(report::plain_problem(&problem));
+        }
         if self.output.output == "json" {
             terminal::print(&project.document("apply", started, outcome, false));
             terminal::print("\n");
@@ -105,5 +119,64 @@ impl ApplyArgs {
             terminal::print(&project.redactor.clean(&text));
         }
         if terminal::interrupted() { Exit::Interrupted } else { Exit::of(outcome) }
+    }
+}
+
+impl ApplyArgs {
+    /// Applies what a saved plan says, where what it rests on is as it was.
+    fn apply_saved(&self, path: &Path, started: &str) -> Result<Exit, Problems> {
+        let mut plan = SavedPlan::load(path)?;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        if self.check || self.no_plan || !self.planning.target.is_empty() || self.planning.with_deps {
+            return Err(Problem::new("saved-plan", "a saved plan is applied as it is")
+                .help("--check, --no-plan, --target and --with-deps go with `kdeploy plan --out`")
+                .into());
+        }
+        let key = match &self.plan_key {
+            Some(file) => key_file(file, false)?,
+            None => crate::run::vault_secrets(if self.hosts.vault.is_given() {
+                &self.hosts.vault
+            } else {
+                &plan.hosts.vault
+            })?,
+        };
+        std::env::set_current_dir(&plan.directory).map_err(|e| {
+            Problem::new("stale-plan", format!("the plan's folder `{}`: {e}", plan.directory.display()))
+        })?;
+        plan.check(&path)?;
+        let mut hosts = plan.hosts.clone();
+        hosts.extra_vars = plan.extra_vars.open(&self.hosts.extra_vars, &key)?;
+        // Passwords are never in a plan: how to get them may be said again.
+        hosts.ask_pass |= self.hosts.ask_pass;
+        hosts.ask_become_pass |= self.hosts.ask_become_pass;
+        if self.hosts.vault.is_given() {
+            hosts.vault = self.hosts.vault.clone();
+        }
+        let (playbooks, select) = (plan.playbooks.clone(), plan.select.clone());
+        let request = Request::new("apply", &playbooks, &hosts, &select, &self.output, false);
+        let project = Project::load(&request)?;
+        plan.check(&path)?;
+        let json = self.output.output == "json";
+        if !json {
+            terminal::print(&plan.text);
+        }
+        let others = plan.other_nodes(&project.node_identities());
+        if !others.is_empty() {
+            return Err(Problem::new("other-node", format!("not the plan's nodes: {}", others.join("; "))).into());
+        }
+        let asked = !self.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if asked && !crate::prompt::confirm("Apply this plan?") {
+            terminal::say("nothing was changed");
+            return Ok(Exit::Usage);
+        }
+        plan.mark_used(&path, started)?;
+        terminal::catch_interrupts();
+        project.run.keep_basis();
+        if !plan.left_out.is_empty() {
+            project.run.select_all_tags(true);
+        }
+        project.run.set_guard(plan.guard());
+        let outcome = project.apply(None, &terminal::interrupted);
+        Ok(self.finish(&project, started, &outcome))
     }
 }

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod doc;
 mod exit;
+mod explain;
 mod facts;
 mod graph;
 mod init;
@@ -13,6 +14,7 @@ mod inventory;
 mod plan;
 mod planning;
 mod run;
+mod show;
 mod terminal;
 mod vault;
 
@@ -47,8 +49,12 @@ enum Command {
     Inventory(inventory::InventoryArgs),
     /// Check playbooks and roles without a host
     Check(check::CheckArgs),
+    /// Tell where a variable comes from, or why a task runs
+    Explain(explain::ExplainArgs),
     /// Draw the plan's graph
     Graph(graph::GraphArgs),
+    /// Show a saved plan
+    Show(show::ShowArgs),
     /// Encrypt and decrypt files and values
     Vault(vault::VaultArgs),
     /// Show the manual of a resource
@@ -84,7 +90,9 @@ fn own() -> Exit {
         Command::Facts(args) => args.run(),
         Command::Inventory(args) => args.run(),
         Command::Check(args) => args.run(),
+        Command::Explain(args) => args.run(),
         Command::Graph(args) => args.run(),
+        Command::Show(args) => args.run(),
         Command::Vault(args) => args.run(),
         Command::Doc(args) => args.run(),
         Command::Init(args) => args.run(),

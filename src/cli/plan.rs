@@ -1,12 +1,14 @@
 //! `kdeploy plan`.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
 use super::planning::{self, PlanningOptions};
 use super::{Exit, terminal};
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
-use crate::plan::PlanGraph;
-use crate::problem::Problems;
+use crate::plan::{Outcome, PlanGraph, SavedPlan, Saving, StepKey, key_file};
+use crate::problem::{Problem, Problems};
 use crate::report::{self, PlanCounts};
 use crate::run::{Project, Request};
 
@@ -20,6 +22,15 @@ pub struct PlanArgs {
     /// Exit with 2 if something would change
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Only what is not as desired, a line each, with when it was last written
+    #[arg(long)]
+    pub drift_only: bool,
+    /// Save the plan, for `kdeploy apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// A file (0600, made if it is not there) whose key encrypts the extra variables of a saved plan
+    #[arg(long, value_name = "FILE", requires = "out")]
+    pub plan_key: Option<PathBuf>,
     #[command(flatten)]
     pub planning: PlanningOptions,
     #[command(flatten)]
@@ -40,6 +51,9 @@ impl PlanArgs {
             return Ok(Exit::Done);
         }
         project.require_selection(self.select.allow_empty)?;
+        if self.out.is_some() {
+            project.run.keep_basis();
+        }
         let made = planning::make(&project, &self.planning)?;
         let outcome = made.outcome;
         project.finish_progress();
@@ -47,9 +61,17 @@ impl PlanArgs {
         if let Err(cycle) = PlanGraph::of(&outcome).order() {
             unreachable!("the plan has a cycle through steps {cycle:?}");
         }
+        if let Some(path) = &self.out {
+            self.save(path, &project, &started, &outcome, made.left_out)?;
+        }
+        if let Some(path) = &self.planning.report {
+            planning::report(path, &project, "plan", &started, &outcome, true)?;
+        }
         if self.output.output == "json" {
             terminal::print(&project.document("plan", &started, &outcome, true));
             terminal::print("\n");
+        } else if self.drift_only {
+            terminal::print(&project.redactor.clean(&report::drift_text(&outcome, project.style)));
         } else {
             let text = report::plan_text(&outcome, &project.title("Plan of"), project.style, self.output.verbose);
             terminal::print(&project.redactor.clean(&text));
@@ -63,5 +85,44 @@ impl PlanArgs {
             });
         }
         Ok(exit)
+    }
+}
+
+impl PlanArgs {
+    fn save(
+        &self,
+        path: &Path,
+        project: &Project,
+        started: &str,
+        outcome: &Outcome,
+        left_out: Vec<StepKey>,
+    ) -> Result<(), Problems> {
+        if let Some(host) = outcome.hosts.iter().find(|(_, h)| h.failed + h.unreachable > 0) {
+            return Err(
+                Problem::new("not-saved", format!("the plan is not saved: host `{}` fails in it", host.0)).into()
+            );
+        }
+        let plain = report::Style::default();
+        let clean = |text: String| project.redactor.clean(&text);
+        let key = match &self.plan_key {
+            Some(file) => key_file(file, true)?,
+            None => crate::run::vault_secrets(&self.hosts.vault)?,
+        };
+        let document = project.document("plan", started, outcome, true);
+        let saving = Saving {
+            playbooks: &self.playbooks,
+            hosts: &self.hosts,
+            select: &self.select,
+            nodes: project.node_identities(),
+            left_out,
+            key: Some(&key),
+            created: started.to_owned(),
+            text: clean(report::plan_text(outcome, &project.title("Plan of"), plain, 0)),
+            document: serde_json::from_str(&document).unwrap_or_default(),
+            graph: clean(report::svg(outcome, &PlanGraph::of(outcome))),
+        };
+        SavedPlan::new(outcome, saving)?.write(path)?;
+        terminal::say(&format!("saved: kdeploy apply {}", path.display()));
+        Ok(())
     }
 }

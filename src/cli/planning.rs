@@ -1,13 +1,14 @@
 //! What `plan` and `apply` share: limiting a plan to a target or to what tags need, and what is said of it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::apply::States;
-use crate::plan::{EdgeKind, Guard, Outcome, PlanGraph, Planned, contradictions, find_steps, step_keys};
-use crate::problem::Problems;
+use crate::plan::{EdgeKind, Guard, Outcome, PlanGraph, Planned, StepKey, contradictions, find_steps, step_keys};
+use crate::problem::{Problem, Problems};
+use crate::report;
 use crate::run::Project;
 
 /// What of the plan, and where it goes besides the terminal.
@@ -28,6 +29,8 @@ pub struct PlanningOptions {
 pub struct Made {
     pub outcome: Outcome,
     pub states: States,
+    /// Steps that `--target` or `--with-deps` leave out.
+    pub left_out: Vec<StepKey>,
     /// Warnings about order and missing prerequisites.
     pub notes: Vec<String>,
 }
@@ -75,27 +78,26 @@ pub fn make(project: &Project, options: &PlanningOptions) -> Result<Made, Proble
             None => closure,
         });
     }
-    if let Some(wanted) = wanted {
-        limit(project, &mut outcome, &wanted);
-    }
+    let left_out = wanted.map(|wanted| limit(project, &mut outcome, &wanted)).unwrap_or_default();
     notes.dedup();
-    Ok(Made { outcome, states, notes })
+    Ok(Made { outcome, states, left_out, notes })
 }
 
 /// Leaves out all other steps, here and in the apply that follows. What only tells or sets variables stays: it changes nothing.
-fn limit(project: &Project, outcome: &mut Outcome, wanted: &BTreeSet<usize>) {
+fn limit(project: &Project, outcome: &mut Outcome, wanted: &BTreeSet<usize>) -> Vec<StepKey> {
     let keys = step_keys(&outcome.steps);
     let stays = |index: usize| {
         let step = &outcome.steps[index];
         wanted.contains(&index) || step.planned == Planned::None && !step.handler
     };
-    let left_out = (0..outcome.steps.len()).filter(|i| !stays(*i)).map(|i| keys[i].clone()).collect();
-    project.run.set_guard(Guard { left_out, ..Guard::default() });
+    let left_out: Vec<StepKey> = (0..outcome.steps.len()).filter(|i| !stays(*i)).map(|i| keys[i].clone()).collect();
+    project.run.set_guard(Guard { left_out: left_out.iter().cloned().collect(), ..Guard::default() });
     let mut index = 0;
     outcome.steps.retain(|_| {
         index += 1;
         wanted.contains(&(index - 1))
     });
+    left_out
 }
 
 /// What the selected steps need of steps that tags leave out, where those would change something.
@@ -135,4 +137,25 @@ fn missing_prerequisites(project: &Project, states: &States) -> Vec<String> {
         notes.push("--with-deps takes in what is missing".to_owned());
     }
     notes
+}
+
+/// Writes the report that `--report` asks for.
+pub fn report(
+    path: &Path,
+    project: &Project,
+    command: &str,
+    started: &str,
+    outcome: &Outcome,
+    planned: bool,
+) -> Result<(), Problem> {
+    let document = project.document(command, started, outcome, planned);
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
+    let text = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("md")) {
+        report::markdown(&document)
+    } else {
+        let graph = project.redactor.clean(&report::svg(outcome, &PlanGraph::of(outcome)));
+        report::html(&document, &graph)
+    };
+    std::fs::write(path, text)
+        .map_err(|e| Problem::new("cannot-write", format!("cannot write the report to `{}`: {e}", path.display())))
 }

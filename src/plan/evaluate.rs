@@ -152,7 +152,11 @@ impl Interpreter {
     /// True if tags select the task.
     fn is_selected(&self, st: &HostState, task: &Arc<Task>, lineage: &Arc<Lineage>) -> Result<bool, Problem> {
         let tags = self.tags_of(st, task, lineage)?;
-        Ok(self.run.selects(&tags))
+        let selected = self.run.selects(&tags);
+        if !selected && !st.speculative {
+            self.watch_unselected(task, lineage, &tags);
+        }
+        Ok(selected)
     }
 
     /// Tags of a task with those it inherits, rendered.
@@ -197,6 +201,7 @@ impl Interpreter {
             Ok(draft) => draft,
             Err(turn) => return turn,
         };
+        self.watch(st, &draft);
         let draft = match self.guarded(st, draft) {
             Ok(draft) => draft,
             Err(turn) => return turn,

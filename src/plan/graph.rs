@@ -125,8 +125,8 @@ impl PlanGraph {
             }
             for thing in &needs {
                 let place = delegated_or(step, host);
-                if let Some(from) = maker(thing, place, &makers) {
-                    self.edge(from, index, EdgeKind::Needs(thing.clone()));
+                if let Some((from, thing)) = maker(thing, place, &makers) {
+                    self.edge(from, index, EdgeKind::Needs(thing));
                 }
             }
             for thing in &step.basis.makes {
@@ -236,9 +236,9 @@ fn delegated_or<'a>(step: &'a Step, host: &'a str) -> &'a str {
 }
 
 /// Who makes a thing: for a path also who makes the nearest folder above it.
-fn maker(thing: &Thing, host: &str, makers: &HashMap<(&str, &Thing), usize>) -> Option<usize> {
+fn maker(thing: &Thing, host: &str, makers: &HashMap<(&str, &Thing), usize>) -> Option<(usize, Thing)> {
     if let Some(found) = makers.get(&(host, thing)) {
-        return Some(*found);
+        return Some((*found, thing.clone()));
     }
     let Thing::Path(path) = thing else { return None };
     let mut at = path.as_str();
@@ -246,8 +246,9 @@ fn maker(thing: &Thing, host: &str, makers: &HashMap<(&str, &Thing), usize>) -> 
         if parent.is_empty() {
             return None;
         }
-        if let Some(found) = makers.get(&(host, &Thing::Path(parent.to_owned()))) {
-            return Some(*found);
+        let folder = Thing::Path(parent.to_owned());
+        if let Some(found) = makers.get(&(host, &folder)) {
+            return Some((*found, folder));
         }
         at = parent;
     }

@@ -104,6 +104,9 @@ pub struct Run {
     warned: Mutex<std::collections::BTreeSet<String>>,
     /// Digests of the answers each step rests on are kept: a plan is saved, or a saved one applied.
     keeps_basis: AtomicBool,
+    /// When the run began, for the times of its steps.
+    pub started: std::time::Instant,
+    watch: Mutex<Option<super::explain::Watch>>,
     guard: RwLock<Option<Arc<super::guard::Guard>>>,
     /// Tags select nothing for now: a plan of all there is, to see what a selection leaves out.
     all_tags: AtomicBool,
@@ -139,6 +142,8 @@ impl Run {
             role_scopes: Mutex::default(),
             warned: Mutex::default(),
             keeps_basis: AtomicBool::new(false),
+            started: std::time::Instant::now(),
+            watch: Mutex::default(),
             guard: RwLock::default(),
             all_tags: AtomicBool::new(false),
             mentions: Mutex::default(),
@@ -152,6 +157,22 @@ impl Run {
 
     pub fn keep_basis(&self) {
         self.keeps_basis.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on visits of a task are noted.
+    pub fn set_watch(&self, watch: super::explain::Watch) {
+        *lock(&self.watch) = Some(watch);
+    }
+
+    pub fn take_watch(&self) -> super::explain::Watch {
+        lock(&self.watch).take().unwrap_or_default()
+    }
+
+    /// Notes something, if anybody asked for it.
+    pub(super) fn watching(&self, note: impl FnOnce(&mut super::explain::Watch)) {
+        if let Some(watch) = lock(&self.watch).as_mut() {
+            note(watch);
+        }
     }
 
     /// Limits of the apply that follows.

@@ -6,7 +6,9 @@
 mod adhoc;
 pub mod ansible;
 mod diff;
+mod drift;
 mod graph;
+mod html;
 mod json;
 mod live;
 mod plan;
@@ -17,7 +19,9 @@ mod style;
 
 pub use adhoc::{adhoc_json, adhoc_line, adhoc_text};
 pub use diff::unified;
+pub use drift::drift_text;
 pub use graph::{dot, escaped, graph_json, mermaid, planned_word, svg, why};
+pub use html::{html, markdown};
 pub use json::{Document, document, step_json, value_json};
 pub use live::Live;
 pub use plan::{PlanCounts, plan_text};

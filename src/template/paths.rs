@@ -19,6 +19,7 @@ impl SearchPaths {
         let mut tried = vec![];
         for candidate in self.candidates(sub, name) {
             if candidate.exists() {
+                crate::source::note_read(&candidate);
                 return Ok(candidate);
             }
             if !tried.contains(&candidate) {

@@ -27,6 +27,7 @@ pub fn read_source(path: &Path) -> Result<Arc<SourceFile>, Problem> {
         ));
     }
     let bytes = std::fs::read(path).map_err(failed)?;
+    crate::source::note_read(path);
     match String::from_utf8(bytes) {
         Ok(text) => {
             Ok(SourceFile::new(path, text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned)))

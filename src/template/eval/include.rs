@@ -46,6 +46,7 @@ impl Interp<'_> {
             let Some(path) = path else { continue };
             let text = std::fs::read_to_string(&path)
                 .map_err(|e| failed(format!("cannot read template `{}`: {e}", crate::source::display_path(&path))))?;
+            crate::source::note_read(&path);
             let file = SourceFile::new(path, text);
             let template = self.ctx.engine().compile(&file.text, &self.options, &Origin::File(file.clone(), 0))?;
             return Ok((template, Origin::File(file, 0)));
