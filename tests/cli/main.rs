@@ -5,5 +5,6 @@ mod errors;
 mod manuals;
 mod names;
 mod output;
+mod plans;
 
 pub use bench::Bench;
