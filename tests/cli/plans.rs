@@ -119,7 +119,11 @@ fn a_target_takes_what_it_depends_on_and_no_more() {
 fn prerequisites_outside_of_the_tags_are_named_and_taken_in() {
     let bench = bench();
     let run = bench.run(&["plan", "--tags", "third"]);
-    assert!(run.err.contains("\"In the folder\" needs DIR/out/folder, which the node lacks: \"Folder\" is not selected"), "{}", run.err);
+    assert!(
+        run.err.contains("\"In the folder\" needs DIR/out/folder, which the node lacks: \"Folder\" is not selected"),
+        "{}",
+        run.err
+    );
     let run = bench.run(&["apply", "--tags", "third", "--with-deps"]);
     assert_eq!(run.rc, 0, "{}{}", run.out, run.err);
     assert_eq!(bench.read("out/folder/third"), "three\n");
@@ -140,13 +144,19 @@ fn the_graph_tells_why() {
 #[test]
 fn explain_tells_where_a_variable_comes_from_and_why_a_task_is_skipped() {
     let bench = Bench::new(&[
-        ("site.yml", "- hosts: all\n  gather_facts: false\n  vars: {level: play}\n  tasks:\n    - name: Never\n      debug: {msg: x}\n      when: level == 'host'\n"),
+        (
+            "site.yml",
+            "- hosts: all\n  gather_facts: false\n  vars: {level: play}\n  tasks:\n    - name: Never\n      debug: {msg: x}\n      when: level == 'host'\n",
+        ),
         ("group_vars/all.yml", "level: group\n"),
         ("host_vars/one.yml", "level: host\n"),
     ]);
     let said = bench.run(&["explain", "one", "level"]).out;
     assert!(said.starts_with("level: \"play\"\n  from site.yml:3"), "{said}");
-    let (host, group) = (said.find("host_vars/one.yml:1").expect("the host's"), said.find("group_vars/all.yml:1").expect("the group's"));
+    let (host, group) = (
+        said.find("host_vars/one.yml:1").expect("the host's"),
+        said.find("group_vars/all.yml:1").expect("the group's"),
+    );
     assert!(host < group, "{said}");
     let said = bench.run(&["explain", "one", "--task", "Never"]).out;
     assert!(said.contains("does not run") && said.contains("when level == 'host'  → false"), "{said}");
