@@ -134,7 +134,7 @@ impl ApplyArgs {
         }
         let key = match &self.plan_key {
             Some(file) => key_file(file, false)?,
-            None => crate::passwords::vault_secrets(if self.hosts.vault.is_given() {
+            None => planning::vault_key(if self.hosts.vault.is_given() {
                 &self.hosts.vault
             } else {
                 &plan.hosts.vault

@@ -106,7 +106,7 @@ impl PlanArgs {
         let clean = |text: String| project.redactor.clean(&text);
         let key = match &self.plan_key {
             Some(file) => key_file(file, true)?,
-            None => crate::passwords::vault_secrets(&self.hosts.vault)?,
+            None => planning::vault_key(&self.hosts.vault)?,
         };
         let document = project.document("plan", started, outcome, true);
         let saving = Saving {

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::apply::States;
+use crate::config::Settings;
+use crate::options::VaultOptions;
 use crate::plan::{EdgeKind, Guard, Outcome, PlanGraph, Planned, StepKey, contradictions, find_steps, step_keys};
 use crate::problem::{Problem, Problems};
 use crate::report;
 use crate::run::Project;
+use crate::vars::vault::VaultSecrets;
 
 /// What of the plan, and where it goes besides the terminal.
 #[derive(Debug, Clone, Default, Args)]
@@ -158,4 +161,10 @@ pub fn report(
     };
     std::fs::write(path, text)
         .map_err(|e| Problem::new("cannot-write", format!("cannot write the report to `{}`: {e}", path.display())))
+}
+
+/// The vault passwords of options and settings, as the key of a saved plan.
+pub fn vault_key(options: &VaultOptions) -> Result<VaultSecrets, Problems> {
+    let settings = Settings::load(&std::env::current_dir().unwrap_or_default())?;
+    Ok(crate::passwords::vault_secrets(options, &settings, &report::Redactor::default())?)
 }
