@@ -134,11 +134,9 @@ impl ApplyArgs {
         }
         let key = match &self.plan_key {
             Some(file) => key_file(file, false)?,
-            None => planning::vault_key(if self.hosts.vault.is_given() {
-                &self.hosts.vault
-            } else {
-                &plan.hosts.vault
-            })?,
+            None => {
+                planning::vault_key(if self.hosts.vault.is_given() { &self.hosts.vault } else { &plan.hosts.vault })?
+            }
         };
         std::env::set_current_dir(&plan.directory).map_err(|e| {
             Problem::new("stale-plan", format!("the plan's folder `{}`: {e}", plan.directory.display()))
