@@ -22,7 +22,8 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("state", Kind::Str, "What to make of it")
             .default("selected")
             .choices(&["absent", "auto", "present", "selected"]),
-        ArgSpec::new("subcommands", Kind::List, "Not supported yet"),
+        ArgSpec::new("subcommands", Kind::List, "Links that go with it: mappings of `name`, `path`, `link`")
+            .aliases(&["slaves"]),
         ArgSpec::new("family", Kind::Str, "Accepted for Red Hat's tool"),
     ],
     free_form: None,
@@ -34,15 +35,23 @@ struct Alternatives {
     path: Option<String>,
     link: Option<String>,
     priority: Option<i64>,
+    /// `--slave LINK NAME PATH` of each.
+    slaves: Vec<String>,
     state: String,
     task: Task,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    for name in ["subcommands", "family"] {
-        if args.given(name) {
-            return Err(Problem::unsupported(format!("`{name}` of `alternatives`")).at(args.span(name)).into());
-        }
+    if args.given("family") {
+        return Err(Problem::unsupported("`family` of `alternatives`").at(args.span("family")).into());
+    }
+    let mut slaves = vec![];
+    for item in args.items("subcommands")? {
+        let field = |name: &str| item.get_attr(name).ok().filter(|v| !v.is_undefined()).map(|v| super::text_of(&v));
+        let (Some(name), Some(path), Some(link)) = (field("name"), field("path"), field("link")) else {
+            return Err(args.wrong("subcommands", "a list of mappings with `name`, `path` and `link`", &item).into());
+        };
+        slaves.extend(["--slave".to_owned(), link, name, path]);
     }
     let task = Task::of(setting);
     let path = args.str("path")?.map(|p| task.path(&p));
@@ -57,6 +66,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         path,
         link: args.str("link")?.map(|p| task.path(&p)),
         priority: args.int("priority")?,
+        slaves,
         state,
         task,
     }))
@@ -129,7 +139,10 @@ impl Resource for Alternatives {
                         "Needed to install the alternative, but unable to do so as we are missing the link",
                     ));
                 }
-                edit.actions.push(tool(&["--install", &link, &self.name, &path, &priority.to_string()]));
+                let number = priority.to_string();
+                let mut words = vec!["--install", &link, &self.name, &path, &number];
+                words.extend(self.slaves.iter().map(String::as_str));
+                edit.actions.push(tool(&words));
                 after.link = link;
                 after.choices.retain(|(p, _)| *p != path);
                 after.choices.push((path.clone(), priority));

@@ -40,7 +40,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("reference", Kind::Path, "Not supported yet"),
         ArgSpec::new("track_submodules", Kind::Bool, "Not supported yet").default("false"),
         ArgSpec::new("verify_commit", Kind::Bool, "Not supported yet").default("false"),
-        ArgSpec::new("gpg_allowlist", Kind::List, "Not supported yet"),
+        ArgSpec::new("gpg_allowlist", Kind::List, "Not supported yet").aliases(&["gpg_whitelist"]),
     ],
     free_form: None,
     build,

@@ -14,7 +14,10 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/hostname.md"),
     args: &[
         ArgSpec::new("name", Kind::Str, "The name").required(),
-        ArgSpec::new("use", Kind::Str, "Accepted; the node's own way is taken"),
+        ArgSpec::new("use", Kind::Str, "Accepted; the node's own way is taken").choices(&[
+            "alpine", "darwin", "debian", "freebsd", "generic", "macos", "macosx", "openbsd", "openrc", "redhat",
+            "sles", "solaris", "systemd",
+        ]),
     ],
     free_form: None,
     build: |args, setting| {

@@ -26,7 +26,7 @@ pub static TYPE: ResourceType = ResourceType {
             .choices(&["absent", "present"]),
         ArgSpec::new("action", Kind::Str, "Where a new rule goes").default("append").choices(&["append", "insert"]),
         ArgSpec::new("rule_num", Kind::Str, "Number to insert at"),
-        ArgSpec::new("ip_version", Kind::Str, "Which protocol").default("ipv4").choices(&["ipv4", "ipv6"]),
+        ArgSpec::new("ip_version", Kind::Str, "Which protocol").default("ipv4").choices(&["both", "ipv4", "ipv6"]),
         ArgSpec::new("chain", Kind::Str, "The chain"),
         ArgSpec::new("protocol", Kind::Str, "-p"),
         ArgSpec::new("source", Kind::Str, "-s"),
@@ -36,7 +36,10 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("jump", Kind::Str, "-j"),
         ArgSpec::new("gateway", Kind::Str, "--gateway"),
         ArgSpec::new("log_prefix", Kind::Str, "--log-prefix"),
-        ArgSpec::new("log_level", Kind::Str, "--log-level"),
+        ArgSpec::new("log_level", Kind::Str, "--log-level").choices(&[
+            "0", "1", "2", "3", "4", "5", "6", "7", "alert", "crit", "debug", "emerg", "error", "info", "notice",
+            "warning",
+        ]),
         ArgSpec::new("to_destination", Kind::Str, "--to-destination"),
         ArgSpec::new("destination_ports", Kind::List, "Several destination ports"),
         ArgSpec::new("to_source", Kind::Str, "--to-source"),
@@ -74,6 +77,7 @@ pub static TYPE: ResourceType = ResourceType {
     build,
 };
 
+#[derive(Clone)]
 struct Iptables {
     tool: String,
     table: String,
@@ -206,8 +210,9 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         rule.extend(["-j".to_owned(), "REJECT".to_owned()]);
     }
     let wait = args.str("wait")?.map(|w| vec!["-w".to_owned(), w]).unwrap_or_default();
-    Ok(Arc::new(Iptables {
-        tool: if args.need("ip_version")? == "ipv6" { "ip6tables" } else { "iptables" }.to_owned(),
+    let version = args.need("ip_version")?;
+    let one = Iptables {
+        tool: if version == "ipv6" { "ip6tables" } else { "iptables" }.to_owned(),
         table: args.need("table")?,
         chain,
         rule,
@@ -218,7 +223,42 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         manage_chain: args.flag("chain_management")?,
         wait,
         task: Task::of(setting),
-    }))
+    };
+    if version == "both" {
+        let other = Iptables { tool: "ip6tables".to_owned(), ..one.clone() };
+        return Ok(Arc::new(Both(one, other)));
+    }
+    Ok(Arc::new(one))
+}
+
+/// `ip_version: both`: one rule in each.
+struct Both(Iptables, Iptables);
+
+impl Resource for Both {
+    fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        // Both are asked before either is waited for.
+        let (four, six) = (self.0.reconcile(world), self.1.reconcile(world));
+        let named = |result: TaskResult| result.with("ip_version", "both");
+        Ok(match (four?, six?) {
+            (Verdict::Change(mut four), Verdict::Change(six)) => {
+                four.diff.extend(six.diff);
+                four.actions.extend(six.actions);
+                four.effects.extend(six.effects);
+                four.result = named(four.result);
+                Verdict::Change(four)
+            }
+            (Verdict::Change(mut one), Verdict::Unchanged(_)) | (Verdict::Unchanged(_), Verdict::Change(mut one)) => {
+                one.result = named(one.result);
+                Verdict::Change(one)
+            }
+            (Verdict::Unchanged(result), Verdict::Unchanged(_)) => Verdict::Unchanged(named(result)),
+            (other, Verdict::Change(_) | Verdict::Unchanged(_)) | (_, other) => other,
+        })
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        concluded(change, done, "iptables")
+    }
 }
 
 impl Iptables {

@@ -41,7 +41,13 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("name", Kind::Str, "Name of an application profile").aliases(&["app"]),
         ArgSpec::new("delete", Kind::Bool, "Take the rule away").default("false"),
         ArgSpec::new("insert", Kind::Int, "Number to insert at"),
-        ArgSpec::new("insert_relative_to", Kind::Str, "Not supported yet").default("zero"),
+        ArgSpec::new(
+            "insert_relative_to",
+            Kind::Str,
+            "What `insert` counts from; others than `zero` are not supported yet",
+        )
+        .default("zero")
+        .choices(&["first-ipv4", "first-ipv6", "last-ipv4", "last-ipv6", "zero"]),
         ArgSpec::new("comment", Kind::Str, "A comment"),
     ],
     free_form: None,

@@ -20,6 +20,13 @@ const ON_PURPOSE: &[(&str, &str, &str)] = &[
     ("include_vars", "free-form", "_raw_params"),
     ("include_vars", "_raw_params", "free-form"),
     ("set_fact", "key_value", "any name is an argument"),
+    ("copy", "local_follow", "said in words"),
+    ("deb822_repository", "exclude", "of later ansible-core"),
+    ("deb822_repository", "include", "of later ansible-core"),
+    ("synchronize", "_local_rsync_password", "within Ansible only"),
+    ("synchronize", "_local_rsync_path", "within Ansible only"),
+    ("synchronize", "_ssh_args", "within Ansible only"),
+    ("synchronize", "_substitute_controller", "within Ansible only"),
     // Accepted by ansible-core, and not in its documentation.
     ("assemble", "follow", "undocumented"),
     ("command", "executable", "undocumented"),
@@ -56,25 +63,7 @@ const ON_PURPOSE: &[(&str, &str, &str)] = &[
 ];
 
 /// Modules whose lists are not whole yet.
-const LATER: &[&str] = &[
-    "alternatives",
-    "apk",
-    "copy",
-    "deb822_repository",
-    "dnf",
-    "git",
-    "hostname",
-    "iptables",
-    "k8s",
-    "k8s_drain",
-    "k8s_info",
-    "k8s_taint",
-    "package_facts",
-    "pacman",
-    "synchronize",
-    "ufw",
-    "zypper",
-];
+const LATER: &[&str] = &["k8s", "k8s_info"];
 
 fn recorded() -> Map<String, Json> {
     serde_json::from_str(include_str!("ansible_arguments.json")).unwrap()

@@ -56,7 +56,11 @@ fn alternatives_and_selinux() {
         run("alternatives", json!({"name": "editor", "path": "/bin/vi"})).unwrap(),
         ["update-alternatives --set editor /bin/vi"]
     );
-    assert_eq!(run("alternatives", json!({"name": "editor", "path": "/bin/ed", "priority": 99})).unwrap().len(), 1);
+    let with = json!({"name": "editor", "path": "/bin/ed", "priority": 99, "subcommands": [{"name": "e.1", "path": "/m/ed.1", "link": "/m/e.1"}]});
+    assert_eq!(
+        run("alternatives", with).unwrap(),
+        ["update-alternatives --install /usr/bin/editor editor /bin/ed 99 --slave /m/e.1 e.1 /m/ed.1"]
+    );
     assert_eq!(
         run("selinux", json!({"policy": "targeted", "state": "permissive"})).unwrap(),
         ["write /etc/selinux/config: SELINUX=permissive\nSELINUXTYPE=targeted\n", "setenforce 0"]

@@ -133,3 +133,16 @@ proptest! {
         run("yum_repository", json!({"name": name, "description": "d", "baseurl": url, "enabled": on}));
     }
 }
+
+#[test]
+fn a_rule_for_both_protocols_is_two() {
+    let node = |query: &Query| match query {
+        Query::Read { argv } if argv[0] == "ip6tables" => Answer::Output(output(0, "")),
+        Query::Read { .. } => Answer::Output(output(1, "")),
+        other => nothing(other),
+    };
+    let rule = build("iptables", json!({"ip_version": "both", "chain": "INPUT", "protocol": "tcp", "jump": "ACCEPT"}));
+    let change = converges(&*rule, &mut world([]), &node).unwrap();
+    assert_eq!(shorts(&change), ["iptables -t filter -A INPUT -p tcp -j ACCEPT"]);
+    assert_eq!(change.result.values["ip_version"].as_str(), Some("both"));
+}
