@@ -89,11 +89,10 @@ impl Resource for Pull {
                 continue;
             }
             match stat.kind {
+                FileKind::Directory if path.is_dir() => {}
                 FileKind::Directory => {
-                    if !path.is_dir() {
-                        lines.push(format!("cd+++++++++ {relative}/"));
-                        todo.push(Todo::Dir(path, stat.mode));
-                    }
+                    lines.push(format!("cd+++++++++ {relative}/"));
+                    todo.push(Todo::Dir(path, stat.mode));
                 }
                 FileKind::Link => {
                     let target = stat.target.clone().unwrap_or_default();

@@ -348,7 +348,7 @@ impl Resource for Push {
                 let within = |dir: &&str| relative.strip_prefix(*dir).is_some_and(|r| r.starts_with('/'));
                 let left_out = self.manner.filter.excludes(relative, stat.kind == FileKind::Directory)
                     || ancestors(relative).any(|dir| self.manner.filter.excludes(dir, true));
-                if self.entries.contains_key(relative) || gone.iter().any(|d| within(&d)) || left_out {
+                if self.entries.contains_key(relative) || gone.iter().any(within) || left_out {
                     continue;
                 }
                 let path = self.at(relative);
