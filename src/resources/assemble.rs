@@ -50,7 +50,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let manner = Manner {
         attributes: Attributes::from_args(&args, setting)?,
         directory_mode: None,
-        backup: args.flag("backup")? && !setting.check_mode,
+        backup: args.flag("backup")?,
         force: true,
         follow: args.flag("follow")?,
         validate: place::check_validate(&args)?,
@@ -210,13 +210,17 @@ impl Resource for Assemble {
             source: self.src.clone(),
             manner: self.manner.clone(),
         };
+        // Only a folder of the node has Ansible's module say so; else it is copy's result.
+        let spoken = |result: super::TaskResult| if self.here.is_none() { result.with("msg", "OK") } else { result };
         // Unlike copy's, the result of a file that is as desired has the MD5 too.
         Ok(match one.run(view)? {
             Verdict::Unchanged(result) => {
-                Verdict::Unchanged(result.with("md5sum", md5).with("src", self.src.as_str()).with("msg", "OK"))
+                let mut result = spoken(result.with("md5sum", md5).with("src", self.src.as_str()));
+                result.values.shift_remove("path");
+                Verdict::Unchanged(result)
             }
             Verdict::Change(mut change) => {
-                change.result = change.result.with("msg", "OK");
+                change.result = spoken(change.result);
                 Verdict::Change(change)
             }
             other => other,

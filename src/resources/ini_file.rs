@@ -128,7 +128,8 @@ impl Resource for IniFile {
         let Some(stat) = stat else { return Ok(verdict) };
         Ok(match verdict {
             Verdict::Change(mut change) => {
-                change.result = attributes::describe(change.result, &stat);
+                // Its message does not speak of owner and mode.
+                change.result = attributes::describe(change.result.with("msg", message), &stat);
                 Verdict::Change(change)
             }
             Verdict::Unchanged(result) => Verdict::Unchanged(attributes::describe(result, &stat)),

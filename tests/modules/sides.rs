@@ -111,7 +111,7 @@ pub fn ansible(file: &File) -> std::io::Result<Side> {
         return run_ansible(file, &file.cases.iter().collect::<Vec<_>>());
     };
     let kept = |case: &Case| {
-        let digest = sha2::Sha256::digest(serde_json::to_vec(&case.steps).unwrap_or_default());
+        let digest = sha2::Sha256::digest(serde_json::to_vec(&(&case.steps, &file.umask)).unwrap_or_default());
         cache.join(format!("{}-{}-{}", file.name, case.name, hex::encode(&digest[..8])))
     };
     let missing: Vec<&Case> = file.cases.iter().filter(|c| !kept(c).exists()).collect();
