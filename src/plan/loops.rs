@@ -141,10 +141,13 @@ impl Interpreter {
     ) -> Turn {
         // Keywords may speak of the item: at the end it is the last one.
         let context = match looping.items.last() {
-            Some(item) => match self.loop_scope(&context, task, looping, item) {
-                Ok(scope) => context.with([scope]),
-                Err(_) => context,
-            },
+            Some(item) => {
+                let at_last = LoopState { next: looping.items.len() - 1, ..looping.clone() };
+                match self.loop_scope(&context, task, &at_last, item) {
+                    Ok(scope) => context.with([scope]),
+                    Err(_) => context,
+                }
+            }
             None => context,
         };
         let draft = match self.draft(st, task, lineage, context, None, handler) {
