@@ -77,6 +77,19 @@ fn shown(setting: &Setting, name: &str) -> Result<Value, Stop> {
         Err(Stop::Invalid(Problem { code: "undefined-variable", message, .. })) => {
             Ok(not_defined(&message.replace('`', "'")))
         }
+        Err(Stop::Invalid(Problem { code: "undefined-attribute", message, .. })) => {
+            // Python's words for it, as Ansible shows them.
+            let (of, rest) = message.split_once(" has no ").unwrap_or((message.as_str(), ""));
+            let of = match of {
+                "a mapping" => "dict",
+                "a list" => "list",
+                "text" => "str",
+                "a boolean" => "bool",
+                "nothing" => "NoneType",
+                other => other,
+            };
+            Ok(not_defined(&format!("object of type '{of}' has no {}", rest.replace('`', "'"))))
+        }
         Err(stop) => Err(stop),
     }
 }
