@@ -88,6 +88,9 @@ pub struct SelectOptions {
     /// Begin at the task of this name
     #[arg(long, value_name = "NAME")]
     pub start_at_task: Option<String>,
+    /// Ask before each task
+    #[arg(long)]
+    pub step: bool,
     /// A selection without hosts or tasks is no error
     #[arg(long)]
     pub allow_empty: bool,

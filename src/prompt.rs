@@ -1,6 +1,6 @@
 //! Questions to the operator at a terminal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -8,6 +8,7 @@ use minijinja::Value;
 use crate::playbook::Playbook;
 use crate::problem::{Problem, Problems};
 use crate::vars::Scope;
+use crate::yaml::{Node, Yaml};
 
 /// Asks yes or no; anything but yes is no.
 pub fn confirm(question: &str) -> bool {
@@ -32,38 +33,83 @@ pub fn secret(prompt: &str) -> Result<String, Problem> {
         .map_err(|e| Problem::new("no-terminal", format!("cannot ask for a password: {e}")))
 }
 
-/// Answers to each play's `vars_prompt`, one scope per play.
-pub fn ask_vars(playbook: &Playbook) -> Result<Vec<Arc<Scope>>, Problems> {
+/// Answers to each play's `vars_prompt`, one scope per play. What `-e` gives is not asked for; without a terminal the default holds.
+pub fn ask_vars(playbook: &Playbook, given: &[String]) -> Result<Vec<Arc<Scope>>, Problems> {
     let mut all = vec![];
     for play in &playbook.plays {
         let mut answers: Vec<(String, Value)> = vec![];
         for entry in &play.vars_prompt {
             let Some(map) = entry.as_map() else { continue };
-            let text = |key: &str| map.get(key).and_then(|n| n.as_str().map(str::to_owned));
-            let Some(name) = text("name") else { continue };
-            for key in ["encrypt", "salt", "salt_size", "unsafe"] {
-                if let Some(node) = map.get(key) {
-                    return Err(Problem::unsupported(format!("`{key}` of vars_prompt")).at(&node.span).into());
-                }
-            }
-            let hidden = map.get("private").is_none_or(|n| {
-                !matches!(n.value, crate::yaml::Yaml::Bool(false))
-                    && n.as_str().and_then(crate::resources::truth) != Some(false)
-            });
-            let prompt = text("prompt").unwrap_or_else(|| name.clone());
-            let default = map.get("default").map(|n| n.to_value());
-            let question = match (&default, hidden) {
-                (Some(value), false) => format!("{prompt} [{}]: ", crate::resources::text_of(value)),
-                _ => format!("{prompt}: "),
+            let text = |key: &str| map.get(key).and_then(Node::scalar_text);
+            let flag = |key: &str, otherwise: bool| match map.get(key) {
+                Some(node) => match &node.value {
+                    Yaml::Bool(b) => *b,
+                    _ => node.scalar_text().and_then(|t| crate::resources::truth(&t)).unwrap_or(otherwise),
+                },
+                None => otherwise,
             };
-            let answer = if hidden { secret(&question).ok() } else { ask(&question) };
-            let value = match answer {
+            let Some(name) = text("name").filter(|n| !given.contains(n)) else { continue };
+            let hidden = flag("private", true);
+            let default = map.get("default").filter(|n| !n.is_null()).map(Node::to_value);
+            let prompt = text("prompt").unwrap_or_else(|| name.clone());
+            let question = match &default {
+                Some(value) => format!("{prompt} [{}]: ", crate::resources::text_of(value)),
+                None => format!("{prompt}: "),
+            };
+            let answer =
+                if std::io::stdin().is_terminal() { asked(&question, hidden, flag("confirm", false)) } else { None };
+            let mut value = match answer {
                 Some(answer) if !answer.is_empty() => Value::from(answer),
                 _ => default.unwrap_or_else(|| Value::from("")),
             };
+            if let Some(kind) = text("encrypt").filter(|k| !k.is_empty()) {
+                let password = crate::resources::text_of(&value);
+                let size = text("salt_size").and_then(|s| s.trim().parse().ok());
+                let at = &map.get("encrypt").unwrap_or(entry).span;
+                value = Value::from(hashed(&password, &kind, text("salt"), size).map_err(|p| p.at(at))?);
+            }
             answers.push((name, value));
         }
         all.push(Scope::finals("vars_prompt", answers));
     }
     Ok(all)
+}
+
+/// One answer; with `confirm` it is given twice alike.
+fn asked(question: &str, hidden: bool, confirm: bool) -> Option<String> {
+    let once = |question: &str| if hidden { secret(question).ok() } else { ask(question) };
+    loop {
+        let answer = once(question)?;
+        if !confirm || once(&format!("confirm {question}"))? == answer {
+            return Some(answer);
+        }
+        drop(writeln!(std::io::stderr(), "***** VALUES ENTERED DO NOT MATCH ****"));
+    }
+}
+
+/// `encrypt`: the hash of an answer.
+fn hashed(password: &str, kind: &str, salt: Option<String>, size: Option<usize>) -> Result<String, Problem> {
+    use crate::template::filters::crypt;
+    let Some(method) = crypt::Method::by_name(kind) else {
+        return Err(Problem::unsupported(format!("`encrypt: {kind}` of vars_prompt"))
+            .help("there are md5_crypt, sha256_crypt and sha512_crypt"));
+    };
+    let salt = salt.unwrap_or_else(|| crypt::random_salt(size.unwrap_or(method.salt_size())));
+    crypt::crypt(method, password.as_bytes(), &salt, None).map_err(|why| Problem::new("invalid-value", why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_hashed_as_passlib_does() {
+        let hash = hashed("secret", "sha512_crypt", Some("saltsalt".into()), None).expect("hashed");
+        assert!(hash.starts_with("$6$rounds=656000$saltsalt$"), "{hash}");
+        let hash = hashed("secret", "md5_crypt", None, Some(4)).expect("hashed");
+        assert_eq!(hash.split('$').nth(2).map(str::len), Some(4));
+        assert!(
+            hashed("secret", "bcrypt", None, None).expect_err("none such").message.starts_with("not supported yet")
+        );
+    }
 }

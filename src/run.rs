@@ -80,15 +80,22 @@ impl Project {
         tell(settings, verbosity(request, settings), &live);
         let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
         let inventory = load_inventory(request, settings, &engine, &decrypt, &extra_vars, &live)?;
+        let reload = {
+            let sources = inventory_sources(request, settings);
+            let options = inventory_options(settings, &engine, &decrypt, &extra_vars);
+            Box::new(move || Inventory::load(&sources, &options).map(|(inventory, _)| inventory))
+        };
         let (paths, playbook_dir) = find_playbooks(request, settings)?;
         let loader = Loader::new(loader_settings(settings, &playbook_dir, &engine, &extra_vars, decrypt));
         let playbook = match &request.inline {
             Some(playbook) => playbook.clone(),
             None => load_playbooks(&loader, &paths, &live)?,
         };
+        let extra_names: Vec<String> = extra_vars.vars.keys().cloned().collect();
         let options = run_options(request, settings, redactor)?;
         let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone(), secrets);
-        let prompted = crate::prompt::ask_vars(&playbook)?;
+        let prompted = crate::prompt::ask_vars(&playbook, &extra_names)?;
+        run.reload_with(reload);
         let schedule = plan::schedule(&run, &playbook, &prompted)?;
         Ok(Self { run, playbook, schedule, style, redactor: redactor.clone(), fleet: Fleet::default(), live })
     }
@@ -261,17 +268,28 @@ fn load_inventory(
     extra_vars: &Arc<Scope>,
     live: &Arc<dyn Sink>,
 ) -> Result<Inventory, Problems> {
-    let sources =
-        if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() };
-    let options = LoadOptions {
+    let sources = inventory_sources(request, settings);
+    let (inventory, warnings) = Inventory::load(&sources, &inventory_options(settings, engine, decrypt, extra_vars))?;
+    warn(live, &warnings);
+    Ok(inventory)
+}
+
+fn inventory_options(
+    settings: &Settings,
+    engine: &Arc<Engine>,
+    decrypt: &Decrypt,
+    extra_vars: &Arc<Scope>,
+) -> LoadOptions {
+    LoadOptions {
         decrypt: Some(decrypt.clone()),
         engine: Some(engine.clone()),
         extra_vars: Some(extra_vars.clone()),
         ..settings.inventory_options()
-    };
-    let (inventory, warnings) = Inventory::load(&sources, &options)?;
-    warn(live, &warnings);
-    Ok(inventory)
+    }
+}
+
+fn inventory_sources(request: &Request, settings: &Settings) -> Vec<String> {
+    if request.hosts.inventory.is_empty() { settings.inventory() } else { request.hosts.inventory.clone() }
 }
 
 fn load_playbooks(loader: &Loader, paths: &[PathBuf], live: &Arc<dyn Sink>) -> Result<Playbook, Problems> {
@@ -368,6 +386,7 @@ fn loader_settings(
         read: Arc::new(move |path| read_yaml(path, &decrypt)),
         roles_path,
         collections_path: settings.collections_path(),
+        library: settings.library(),
         resolve: Some(Arc::new(move |node, vars| {
             let mut scopes = vars.scopes.clone();
             scopes.push(extra.clone());
@@ -444,11 +463,38 @@ fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> R
         command_timeout: Duration::from_secs(settings.command_timeout().unwrap_or(0)),
         gathering: settings.gathering().unwrap_or_else(|| "implicit".to_owned()),
         any_errors_fatal: settings.any_errors_fatal(),
+        step: request.select.step,
+        inject_facts: settings.flag("inject_facts_as_vars", true),
+        fact_cache: fact_cache(request, settings)?,
+        strategy: settings.text("strategy").unwrap_or("linear").to_owned(),
         poll_interval: settings.count("poll_interval").unwrap_or(15),
         config_file: settings.ansible_cfg(),
         remote_port: settings.remote_port()?,
         become_flags: settings.text("become_flags").filter(|t| !t.is_empty()).map(str::to_owned),
         no_log: settings.flag("no_log", false),
         task_timeout: settings.count("task_timeout").unwrap_or(0),
+    })
+}
+
+/// Where facts are kept between runs.
+fn fact_cache(request: &Request, settings: &Settings) -> Result<plan::FactCache, Problem> {
+    let kind = settings.text("fact_caching").unwrap_or("memory");
+    let dir = match kind.rsplit('.').next().unwrap_or_default() {
+        "memory" => None,
+        "jsonfile" => Some(settings.path("fact_caching_connection").ok_or_else(|| {
+            Problem::new("missing-setting", "`fact_caching = jsonfile` needs a folder")
+                .help("set `fact_caching_connection` (ANSIBLE_CACHE_PLUGIN_CONNECTION)")
+        })?),
+        _ => {
+            return Err(Problem::unsupported(format!("`fact_caching = {kind}`"))
+                .help("`jsonfile` and `memory` are what there is"));
+        }
+    };
+    let seconds = settings.count("fact_caching_timeout").unwrap_or(86_400);
+    Ok(plan::FactCache {
+        dir,
+        prefix: settings.text("fact_caching_prefix").unwrap_or_default().to_owned(),
+        timeout: (seconds > 0).then(|| Duration::from_secs(seconds)),
+        flush: request.select.flush_cache,
     })
 }

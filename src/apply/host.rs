@@ -68,8 +68,8 @@ impl<'a> Applier<'a> {
     fn turn(&mut self, st: &mut HostState) -> std::ops::ControlFlow<()> {
         use std::ops::ControlFlow::{Break, Continue};
         st.speculative = !self.queue.is_empty();
-        if !st.speculative && !self.meet(st) {
-            return Break(());
+        if !st.speculative {
+            self.meet(st);
         }
         let before = st.clone();
         match self.driver.interpreter.turn(st) {
@@ -93,8 +93,7 @@ impl<'a> Applier<'a> {
                 *st = before;
                 if let Err(lost) = self.driver.hello(&target, &identity) {
                     self.flush(st);
-                    self.lost(st, &lost);
-                    return Break(());
+                    return self.lost(st, &lost);
                 }
             }
             Turn::Needs { target, identity, queries, .. } => {
@@ -108,8 +107,7 @@ impl<'a> Applier<'a> {
                 wanted.add(&target, &identity, queries);
                 self.look_ahead(st.clone(), &mut wanted);
                 if let Err(lost) = self.driver.ask(st, &wanted) {
-                    self.lost(st, &lost);
-                    return Break(());
+                    return self.lost(st, &lost);
                 }
             }
             Turn::Blocked { unknown, draft } => {
@@ -142,6 +140,7 @@ impl<'a> Applier<'a> {
                     self.interpreter().foretell(st, &draft, &foretold);
                     let ending = Ending::Changed(change.result.clone(), change.clone());
                     let step = self.interpreter().settle(st, &draft, ending);
+                    let fatal = draft.any_errors_fatal || self.interpreter().play.max_fail_percentage.is_some();
                     self.queue.push(Queued::Act {
                         before: Box::new(before),
                         draft,
@@ -149,7 +148,7 @@ impl<'a> Applier<'a> {
                         change,
                         step: Box::new(step),
                     });
-                    if self.queue.len() >= QUEUE_STEPS || self.interpreter().play.any_errors_fatal {
+                    if self.queue.len() >= QUEUE_STEPS || fatal || self.interpreter().run.options.step {
                         self.flush(st);
                     }
                 }
@@ -230,21 +229,22 @@ impl<'a> Applier<'a> {
         true
     }
 
-    /// Tells the others where this host is; false if the play is stopped by a failure elsewhere.
-    fn meet(&self, st: &mut HostState) -> bool {
+    /// Tells the others where this host is, and waits for them where what happens there may concern it.
+    fn meet(&self, st: &mut HostState) {
         let interpreter = self.interpreter();
-        let place = interpreter.place(st);
-        let together = &interpreter.run.together;
-        together.arrive(&interpreter.host, place.clone());
+        interpreter.run.together.arrive(&interpreter.host, interpreter.place(st));
         interpreter.run.sink.event(&Event::Reached { host: interpreter.host.clone(), order: st.order() });
-        if interpreter.play.any_errors_fatal && st.loop_state.is_none() && !st.failed {
-            let failed_elsewhere = together.await_all(&place, interpreter.run.options.forks);
-            if failed_elsewhere && st.end == End::Running {
-                st.end = End::Done;
-                return false;
-            }
+        interpreter.meet(st);
+    }
+
+    /// `loop_control: pause`, between the items.
+    fn pause(&self, draft: &Draft, st: &HostState) {
+        let Some(node) = &draft.task.loop_control.pause else { return };
+        let more = st.loop_state.as_ref().is_some_and(|l| l.next > 0 && l.next < l.items.len());
+        let seconds = draft.context.text(node).ok().and_then(|t| t.trim().parse::<f64>().ok());
+        if let (true, Some(seconds)) = (more, seconds.and_then(|s| std::time::Duration::try_from_secs_f64(s).ok())) {
+            std::thread::sleep(seconds);
         }
-        true
     }
 
     /// A step that is over without the node: reported in its order.
@@ -307,16 +307,25 @@ impl<'a> Applier<'a> {
         resource: &dyn Resource,
         change: &Change,
     ) -> std::ops::ControlFlow<()> {
-        use std::ops::ControlFlow::{Break, Continue};
+        use std::ops::ControlFlow::Continue;
         let interpreter = self.interpreter();
         self.started(draft.step(0, &interpreter.host, &interpreter.play), st.order());
         let start = Instant::now();
-        let ending = match super::retry::run(&mut self.driver, draft, resource, change, &st.order()) {
+        let throttled = (draft.throttle > 0 && !self.interpreter().planning)
+            .then(|| (draft.task.span.file.path.display().to_string(), draft.task.span.start));
+        if let Some(task) = &throttled {
+            let run = &self.interpreter().run;
+            run.together.start_throttled(task, draft.throttle, run.options.forks);
+        }
+        let outcome = super::retry::run(&mut self.driver, draft, resource, change, &st.order());
+        if let Some(task) = &throttled {
+            self.interpreter().run.together.end_throttled(task);
+        }
+        let ending = match outcome {
             Ok(ending) => ending,
             Err(lost) => {
                 *st = before;
-                self.lost(st, &lost);
-                return Break(());
+                return self.lost(st, &lost);
             }
         };
         if change.opaque {
@@ -329,6 +338,7 @@ impl<'a> Applier<'a> {
         step.ms = start.elapsed().as_secs_f64() * 1000.0;
         step.begin = self.since_begin(start);
         self.emit(step, st);
+        self.pause(draft, st);
         Continue(())
     }
 
@@ -406,7 +416,7 @@ impl<'a> Applier<'a> {
             Err(lost) => {
                 // Which of them were carried out is not known: the next run observes and goes on from there.
                 *st = *batch[0].0.clone();
-                self.lost(st, &lost);
+                let _ = self.lost(st, &lost);
                 return false;
             }
         };
@@ -449,10 +459,12 @@ impl<'a> Applier<'a> {
         true
     }
 
-    fn lost(&mut self, st: &mut HostState, lost: &Lost) {
+    /// The node is lost: that ends the host, unless the task ignores it.
+    fn lost(&mut self, st: &mut HostState, lost: &Lost) -> std::ops::ControlFlow<()> {
         self.queue.clear();
         let step = self.driver.lost(st, lost);
         self.emit(step, st);
+        if st.end == End::Running { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
     }
 }
 
@@ -461,6 +473,9 @@ fn is_immediate(draft: &Draft, change: &Change) -> bool {
     let task = &draft.task;
     change.opaque
         || draft.timeout > 0
+        || draft.throttle > 0
+        || task.loop_control.pause.is_some()
+        || !task.loop_control.break_when.is_empty()
         || draft.once.is_some()
         || draft.delegated
         || !task.until.is_empty()

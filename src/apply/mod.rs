@@ -30,6 +30,8 @@ pub enum Phase {
 #[derive(Default)]
 pub struct States {
     hosts: Mutex<HashMap<String, HostState>>,
+    /// Hosts that were in a play of this walk.
+    met: Mutex<std::collections::BTreeSet<String>>,
 }
 
 impl States {
@@ -43,17 +45,23 @@ impl States {
                 (name, HostState { worlds: state.worlds, ..HostState::default() })
             })
             .collect();
-        Self { hosts: Mutex::new(fresh) }
+        Self { hosts: Mutex::new(fresh), met: Mutex::default() }
     }
 
     /// The same, as a copy.
     pub fn start(&self) -> Self {
         let hosts = lock(&self.hosts).clone();
-        Self { hosts: Mutex::new(hosts) }.into_start()
+        Self { hosts: Mutex::new(hosts), met: Mutex::default() }.into_start()
     }
 
-    fn take(&self, host: &str) -> HostState {
-        lock(&self.hosts).remove(host).unwrap_or_default()
+    fn take(&self, host: &str, run: &Run) -> HostState {
+        let mut state = lock(&self.hosts).remove(host).unwrap_or_default();
+        // Facts of an earlier run come with the host's first play.
+        if state.vars.facts.is_empty() && !lock(&self.met).contains(host) {
+            run.restore_facts(host, &mut state);
+        }
+        lock(&self.met).insert(host.to_owned());
+        state
     }
 
     fn put(&self, host: &str, state: HostState) {
@@ -73,7 +81,17 @@ pub fn walk(
     let mut outcome = Outcome::default();
     let mut ended: HashMap<String, End> = HashMap::new();
     lock(&run.published).clear();
-    'plays: for play in schedule {
+    run.restore_inventory();
+    run.start.reset();
+    'plays: for planned in schedule {
+        let renewed = match planned.renewed(run) {
+            Ok(renewed) => renewed,
+            Err(problem) => {
+                run.warn(crate::report::plain_problem(&problem));
+                None
+            }
+        };
+        let play = renewed.as_ref().unwrap_or(planned);
         if play.batches.is_empty() {
             run.sink.event(&Event::Play { index: play.index, name: play.name.clone(), hosts: vec![] });
         }
@@ -95,40 +113,47 @@ pub fn walk(
                 run.together.end_work();
                 result
             });
+            let (cleared, cleared_earlier) = run.together.cleared();
+            if cleared_earlier {
+                ended.retain(|_, end| !matches!(end, End::Failed | End::Unreachable));
+                for figures in outcome.hosts.values_mut() {
+                    figures.forgiven = figures.failed + figures.unreachable;
+                }
+            }
             let mut failed = 0;
             for (host, (mut steps, end, figures)) in results {
                 for step in &mut steps {
                     step.id = outcome.steps.len();
                     outcome.steps.push(step.clone());
                 }
+                let is_cleared = cleared.contains(&host);
+                let end = if is_cleared { End::Done } else { end };
                 failed += usize::from(matches!(end, End::Failed | End::Unreachable));
                 ended.insert(host.clone(), end);
                 let mut total = figures;
                 if let Some(before) = outcome.hosts.get(&host) {
                     total.wall_ms += before.wall_ms;
+                    total.forgiven = before.forgiven;
+                }
+                if is_cleared {
+                    total.forgiven = total.failed + total.unreachable;
                 }
                 outcome.hosts.insert(host, total);
             }
             if interrupted() {
                 break 'plays;
             }
-            #[expect(clippy::cast_precision_loss, reason = "host counts are small")]
-            let percentage = failed as f64 * 100.0 / hosts.len() as f64;
-            let too_many = play.max_fail_percentage.is_some_and(|limit| percentage > limit);
-            let fatal = play.any_errors_fatal && failed > 0;
-            if failed == hosts.len() || too_many || fatal {
-                let why = if too_many {
-                    format!("{failed} of {} hosts failed, more than max_fail_percentage allows", hosts.len())
-                } else if fatal {
-                    "a host failed and any_errors_fatal is set".to_owned()
-                } else {
-                    "no hosts are left".to_owned()
-                };
+            // With `max_fail_percentage` or `any_errors_fatal` a failure may have failed every host of the batch.
+            if failed == hosts.len() {
+                let too_many = batch.max_fail_percentage.is_some();
                 if too_many || schedule.len() > play.index + 1 || play.batches.len() > number + 1 {
-                    let why = format!("stopped after play \"{}\": {why}", batch.name);
+                    let why = format!("stopped after play \"{}\": no hosts are left", batch.name);
                     run.sink.event(&Event::Stopped { why, too_many });
                 }
                 break 'plays;
+            }
+            if run.together.play_ended() {
+                break;
             }
         }
     }
@@ -147,7 +172,7 @@ fn one_host(
     interrupted: &(dyn Fn() -> bool + Sync),
 ) -> (Vec<Step>, End, HostSummary) {
     let start = Instant::now();
-    let mut state = states.take(host);
+    let mut state = states.take(host, run);
     let interpreter = Interpreter::new(run, play, host, phase == Phase::Plan);
     interpreter.begin(&mut state);
     let mut driver = Driver { interpreter, fleet };
@@ -160,6 +185,9 @@ fn one_host(
     }
     let end = state.end;
     run.publish(host, &state.vars);
+    if phase == Phase::Apply {
+        run.keep_facts(host, &state.vars);
+    }
     run.together.arrive(
         host,
         Place {

@@ -21,9 +21,9 @@ pub enum Exit {
 impl Exit {
     /// By what became of the hosts.
     pub fn of(outcome: &Outcome) -> Self {
-        if outcome.hosts.values().any(|h| h.failed > 0) {
+        if outcome.hosts.values().any(|h| h.failed > h.forgiven) {
             Self::HostFailed
-        } else if outcome.hosts.values().any(|h| h.unreachable > 0) {
+        } else if outcome.hosts.values().any(|h| h.unreachable > h.forgiven) {
             Self::Unreachable
         } else {
             Self::Done

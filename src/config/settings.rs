@@ -348,6 +348,11 @@ impl Settings {
         self.paths("collections_path", "collections", &["/usr/share/ansible/collections"])
     }
 
+    /// Where modules of one's own are looked for besides the playbook's `library/`.
+    pub fn library(&self) -> Vec<PathBuf> {
+        self.paths("library", "plugins/modules", &["/usr/share/ansible/plugins/modules"])
+    }
+
     /// How many hosts are worked on at once.
     pub fn forks(&self) -> Option<usize> {
         self.count("forks").map(|n| usize::try_from(n).unwrap_or(usize::MAX).max(1))

@@ -5,15 +5,36 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::evaluate::once_key;
+use super::fleet::target_key;
 use super::interpreter::Interpreter;
-use super::lineage::Lineage;
+use super::lineage::{Lineage, Source};
 use super::state::HostState;
 use super::turn::{Draft, Turn};
 use crate::node::Identity;
-use crate::playbook::{Action, Task};
+use crate::playbook::{Action, CustomKind, Keywords, Task};
 use crate::resources;
 use crate::template::{Context, EvalError, is_omit};
 use crate::yaml::Node;
+
+/// What `meta` does for all hosts at once: the first host of the batch decides.
+const FOR_ALL: &[&str] = &["end_play", "end_batch", "clear_facts", "clear_host_errors", "refresh_inventory"];
+
+/// Whether a `meta` task concerns all hosts at once.
+pub(super) fn is_for_all(what: &str) -> bool {
+    FOR_ALL.contains(&what.trim())
+}
+
+/// Takes one keyword.
+type Pick = fn(&Keywords) -> Option<&Node>;
+
+/// Settings that few tasks have.
+struct Further {
+    any_errors_fatal: bool,
+    ignore_unreachable: bool,
+    diff: Option<bool>,
+    throttle: usize,
+    reach: Vec<(&'static str, String)>,
+}
 
 impl Interpreter {
     /// Everything about the step that does not need the node.
@@ -32,7 +53,10 @@ impl Interpreter {
             Action::IncludeTasks => ("include_tasks".to_owned(), None),
             Action::IncludeRole => ("include_role".to_owned(), None),
             Action::Meta(_) => ("meta".to_owned(), None),
-            Action::Unknown { written } => (written.clone(), None),
+            Action::Unknown { written } => {
+                let is_program = task.custom.as_ref().is_some_and(|c| c.kind == CustomKind::Executable);
+                (written.clone(), is_program.then_some(&resources::program::TYPE))
+            }
         };
         let name = match &task.keywords.name {
             Some(node) => context.text(node).unwrap_or_else(|_| node.as_str().unwrap_or_default().to_owned()),
@@ -58,10 +82,21 @@ impl Interpreter {
                 flag(lineage.nearest(task, |k| k.ignore_errors.as_ref()))?.unwrap_or(false),
                 flag(lineage.nearest(task, |k| k.check_mode.as_ref()))?,
                 flag(lineage.nearest(task, |k| k.delegate_facts.as_ref()))?.unwrap_or(false),
-                flag(lineage.nearest(task, |k| k.run_once.as_ref()))?.unwrap_or(false),
+                self.is_once(task, lineage, &context)?,
                 match lineage.nearest(task, |k| k.timeout.as_ref()) {
                     Some(node) => context.text(node)?.trim().parse().unwrap_or(0),
                     None => self.run.options.task_timeout,
+                },
+                Further {
+                    any_errors_fatal: self.is_fatal(task, lineage, &context)?,
+                    ignore_unreachable: flag(lineage.nearest(task, |k| k.ignore_unreachable.as_ref()))?
+                        .unwrap_or(false),
+                    diff: flag(lineage.nearest(task, |k| k.diff.as_ref()))?,
+                    throttle: match lineage.nearest(task, |k| k.throttle.as_ref()) {
+                        Some(node) => context.text(node)?.trim().parse().unwrap_or(0),
+                        None => 0,
+                    },
+                    reach: self.reach(st, task, lineage, &context)?,
                 },
             ))
         })();
@@ -83,6 +118,10 @@ impl Interpreter {
             handler,
             once: None,
             delegate_facts: false,
+            any_errors_fatal: false,
+            ignore_unreachable: false,
+            diff: None,
+            throttle: 0,
             background: None,
             module,
             basis: super::basis::Basis::default(),
@@ -91,7 +130,7 @@ impl Interpreter {
             draft.basis = self.variable_basis(&draft);
         }
         match settings {
-            Ok((target, identity, no_log, ignore_errors, check_mode, delegate_facts, once, timeout)) => {
+            Ok((target, identity, no_log, ignore_errors, check_mode, delegate_facts, once, timeout, further)) => {
                 if let Some(target) = target {
                     draft.delegated = true;
                     let delegated = super::magic::delegated_vars(&self.run, &target);
@@ -105,6 +144,11 @@ impl Interpreter {
                 draft.delegate_facts = delegate_facts && draft.delegated;
                 draft.once = once.then(|| once_key(st, task));
                 draft.timeout = timeout;
+                draft.any_errors_fatal = further.any_errors_fatal;
+                draft.ignore_unreachable = further.ignore_unreachable;
+                draft.diff = further.diff;
+                draft.throttle = further.throttle;
+                draft.target = target_key(&draft.target, &further.reach);
                 Ok(draft)
             }
             // A keyword that cannot be evaluated matters only if the task is not skipped.
@@ -120,6 +164,76 @@ impl Interpreter {
                 }
             }
         }
+    }
+
+    /// Whether one host runs the task for all of its batch.
+    pub(super) fn is_once(&self, task: &Task, lineage: &Arc<Lineage>, context: &Context) -> Result<bool, EvalError> {
+        if self.play.independent {
+            return Ok(false);
+        }
+        match &task.action {
+            Action::Meta(what) => Ok(what.as_str().is_some_and(is_for_all)),
+            Action::Module { name, .. } if name == "add_host" => Ok(true),
+            _ => match lineage.nearest(task, |k| k.run_once.as_ref()) {
+                Some(node) => context.boolean(node),
+                None => Ok(false),
+            },
+        }
+    }
+
+    /// Whether a failure of the task is one of all hosts.
+    pub(super) fn is_fatal(&self, task: &Task, lineage: &Arc<Lineage>, context: &Context) -> Result<bool, EvalError> {
+        if self.play.independent {
+            return Ok(false);
+        }
+        match lineage.nearest(task, |k| k.any_errors_fatal.as_ref()) {
+            Some(node) => context.boolean(node),
+            None => Ok(self.run.options.any_errors_fatal),
+        }
+    }
+
+    /// Connection keywords and variables nearer to the task than its play: they make a connection of its own.
+    fn reach(
+        &self,
+        st: &HostState,
+        task: &Task,
+        lineage: &Arc<Lineage>,
+        context: &Context,
+    ) -> Result<Vec<(&'static str, String)>, EvalError> {
+        let mut reach = vec![];
+        let words: [(&'static str, Pick, &[&str]); 4] = [
+            ("connection", |k| k.connection.as_ref(), &["ansible_connection"]),
+            ("user", |k| k.remote_user.as_ref(), &["ansible_user", "ansible_ssh_user"]),
+            ("port", |k| k.port.as_ref(), &["ansible_port", "ansible_ssh_port"]),
+            ("address", |_| None, &["ansible_host", "ansible_ssh_host"]),
+        ];
+        let inner = |lineage: &Lineage| !matches!(lineage.source, Source::Play(_));
+        for (word, pick, variables) in words {
+            let by_variable = variables.iter().find(|name| {
+                let has = |vars: &[(String, Node)]| vars.iter().any(|(n, _)| n == *name);
+                has(&task.keywords.vars)
+                    || st.vars.set.vars.contains_key(**name)
+                    || st.vars.included.vars.contains_key(**name)
+                    || lineage.inside_out().filter(|l| inner(l)).any(|l| {
+                        has(&l.keywords().vars)
+                            || matches!(&l.source, Source::Include { vars, .. } if vars.vars.contains_key(**name))
+                            || matches!(&l.source, Source::Role(r) if has(&r.vars) || has(&r.params))
+                    })
+            });
+            if let Some(name) = by_variable
+                && let Some(value) = context.variable(name)?.filter(|v| !v.is_none() && !v.is_undefined())
+            {
+                reach.push((word, format!("={}", resources::text_of(&value))));
+                continue;
+            }
+            let node = pick(&task.keywords)
+                .cloned()
+                .or_else(|| lineage.inside_out().filter(|l| inner(l)).find_map(|l| pick(l.keywords()).cloned()));
+            if let Some(node) = node {
+                reach.push((word, context.text(&node)?));
+            }
+        }
+        Ok(reach)
     }
 
     /// As whom the task runs: keywords from the task outwards, `ansible_become*` variables before them.

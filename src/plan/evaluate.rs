@@ -9,7 +9,7 @@ use super::guard::StepKey;
 use super::interpreter::Interpreter;
 use super::lineage::Lineage;
 use super::state::{End, HostState, LoopState};
-use super::together::{Once, OnceKey, Place, Reader, read_as};
+use super::together::{ForAll, Once, OnceKey, Place, Reader, read_as};
 use super::turn::{Draft, Ending, Turn};
 use crate::playbook::{Action, Task};
 use crate::problem::Problem;
@@ -33,12 +33,21 @@ impl Interpreter {
         let handler = st.frames.last().is_some_and(|f| matches!(f.kind, super::state::FrameKind::Handlers));
         if st.loop_state.is_none() && !handler {
             match self.is_selected(st, &task, &lineage) {
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(true) if !self.is_before_start(st, &task, &lineage) => {}
+                Ok(_) => {
                     self.advance(st);
                     return Turn::Quiet;
                 }
                 Err(problem) => return Turn::Broken(problem),
+            }
+        }
+        if st.loop_state.is_none() && self.run.asked.is_some() && !self.planning {
+            if st.speculative {
+                return Turn::End;
+            }
+            if self.is_declined(st, &task, &lineage) {
+                self.advance(st);
+                return Turn::Quiet;
             }
         }
         if st.loop_state.is_some() {
@@ -82,6 +91,40 @@ impl Interpreter {
         }
     }
 
+    /// Where failures elsewhere may end this host's way: waits for the others and looks.
+    pub fn meet(&self, st: &mut HostState) {
+        if !st.meet || st.speculative || st.loop_state.is_some() {
+            return;
+        }
+        st.meet = false;
+        if self.play.independent {
+            return;
+        }
+        let place = self.place(st);
+        self.run.together.arrive(&self.host, place.clone());
+        let (fatal, failed) = self.run.together.await_all(&place, self.run.options.forks);
+        if st.failed || st.end != End::Running {
+            return;
+        }
+        let is_new = fatal.iter().any(|key| !st.seen_fatal.contains(key));
+        Arc::make_mut(&mut st.seen_fatal).extend(fatal);
+        #[expect(clippy::cast_precision_loss, reason = "host counts are small")]
+        let share = failed as f64 * 100.0 / self.play.batch.len().max(1) as f64;
+        if is_new || self.play.max_fail_percentage.is_some_and(|most| share > most) {
+            self.fail(st);
+        }
+    }
+
+    /// A draft of the task the host stands at.
+    pub fn current_draft(&self, st: &mut HostState) -> Option<Draft> {
+        let (task, lineage) = self.current(st)?;
+        let handler = st.frames.last().is_some_and(|f| matches!(f.kind, super::state::FrameKind::Handlers));
+        let before = st.clone();
+        let draft = self.redraft(st, &task, &lineage, handler).ok();
+        *st = before;
+        draft
+    }
+
     /// Where the host is, for the others.
     pub fn place(&self, st: &HostState) -> Place {
         Place {
@@ -115,14 +158,13 @@ impl Interpreter {
         context: &Context,
         handler: bool,
     ) -> Option<Turn> {
-        let node = lineage.nearest(task, |k| k.run_once.as_ref())?;
-        if !context.boolean(node).unwrap_or(false) || self.play.batch.len() < 2 {
+        if self.play.batch.len() < 2 || !self.is_once(task, lineage, context).unwrap_or(false) {
             return None;
         }
         let key = once_key(st, task);
         let reader = super::together::reader()?;
         match self.run.together.once(&key, &reader, &self.play.batch, self.run.options.forks) {
-            Once::Run => None,
+            Once::Run if !st.speculative => None,
             Once::Told(shared) => {
                 for (name, value) in shared.set {
                     st.vars.set_fact(&name, value);
@@ -131,6 +173,16 @@ impl Interpreter {
                     st.vars.add_facts(shared.facts);
                 }
                 count_visit(st, task);
+                match shared.meta {
+                    Some(ForAll::End) => {
+                        st.frames.clear();
+                        st.loop_state = None;
+                        st.end = End::Done;
+                        return Some(Turn::Quiet);
+                    }
+                    Some(ForAll::ClearFacts) => self.clear_facts(st),
+                    Some(ForAll::Nothing) | None => {}
+                }
                 if shared.failed {
                     st.failure = shared.failure;
                     self.fail(st);
@@ -139,7 +191,7 @@ impl Interpreter {
                 }
                 Some(Turn::Quiet)
             }
-            Once::Later => {
+            Once::Later | Once::Run => {
                 let draft = match self.draft(st, task, lineage, context.clone(), None, handler) {
                     Ok(draft) => draft,
                     Err(turn) => return Some(turn),
@@ -241,15 +293,16 @@ impl Interpreter {
                 let what = what.clone();
                 self.meta(st, draft, &what)
             }
-            Action::Unknown { written } => {
-                let problem = unknown_module(written).at(&task.span);
+            Action::Unknown { .. } if draft.module.is_some() => self.module_turn(st, draft),
+            Action::Unknown { .. } => {
+                let problem = task.unknown_module();
                 self.problem(st, draft, problem)
             }
         }
     }
 
     /// A draft for the current item made anew (the first one was used up).
-    fn redraft(
+    pub(super) fn redraft(
         &self,
         st: &mut HostState,
         task: &Arc<Task>,
@@ -294,9 +347,19 @@ impl Interpreter {
     /// The step does not run because of a condition.
     pub(super) fn skipped(&self, st: &mut HostState, draft: Draft, condition: &Node) -> Turn {
         let text = scalar_text(condition).into_iter().next().unwrap_or_default();
-        let result = TaskResult::unchanged()
+        let mut result = TaskResult::unchanged()
             .with("skip_reason", "Conditional result was False")
             .with("false_condition", condition.to_value());
+        if let Action::Meta(what) = &draft.task.action {
+            let what = draft.context.text(what).unwrap_or_default();
+            let told = match what.trim() {
+                "end_host" => {
+                    format!("end_host conditional evaluated to false, continuing execution for {}", self.host)
+                }
+                other => other.to_owned(),
+            };
+            result = TaskResult::unchanged().with("msg", told);
+        }
         self.settled(st, draft, Ending::Skipped(result, Some(format!("`{text}` is false"))))
     }
 
@@ -308,9 +371,17 @@ impl Interpreter {
         }
     }
 
+    /// A filter that is a Python plugin of the repository is told as that.
+    fn explained(&self, draft: &Draft, problem: Problem) -> Problem {
+        let mut roots: Vec<std::path::PathBuf> = draft.lineage.roles().iter().map(|r| r.role.path.clone()).collect();
+        roots.push(self.play.play.playbook.parent().unwrap_or(&self.run.playbook_dir).to_owned());
+        roots.push(self.run.playbook_dir.clone());
+        crate::playbook::plugins::explain(problem, &roots, &self.run.loader.collection_roots(&self.run.playbook_dir))
+    }
+
     /// The task can never work as it is written.
     pub(super) fn problem(&self, st: &mut HostState, draft: Draft, problem: Problem) -> Turn {
-        let problem = problem.or_at(&draft.task.span);
+        let problem = self.explained(&draft, problem.or_at(&draft.task.span));
         let result = TaskResult::unchanged().with("msg", crate::report::plain_problem(&problem));
         let ending = match problem.code {
             // The module itself would refuse these.
@@ -374,13 +445,6 @@ pub(super) fn value_kind(value: &Value) -> &'static str {
 /// Written variables as definitions of a scope.
 pub(super) fn written(pairs: &[(String, Node)]) -> impl Iterator<Item = (String, Definition)> + '_ {
     pairs.iter().map(|(k, v)| (k.clone(), Definition::Written(v.clone())))
-}
-
-/// The error for a module no resource has.
-fn unknown_module(written: &str) -> Problem {
-    let names = resources::registry::all().map(|t| t.name);
-    Problem::new("unknown-module", format!("no module is named `{written}`"))
-        .nearest(written.rsplit('.').next().unwrap_or(written), names)
 }
 
 /// The key of this visit of a `run_once` task.

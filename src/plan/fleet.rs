@@ -9,20 +9,30 @@ use crate::problem::Problem;
 use crate::resources;
 use crate::template::Context;
 
-/// Marks a target that is reached by the local transport whatever its variables say (`connection: local`).
-const LOCAL: &str = "\u{1}local";
+/// Separates a target's name from how a task reaches it.
+const REACH: char = '\u{1}';
 
-/// The key of a target in worlds and connections.
-pub fn target_key(host: &str, connection: Option<&str>) -> String {
-    match connection {
-        Some("local" | "ansible.builtin.local") => format!("{host}{LOCAL}"),
-        _ => host.to_owned(),
+/// The key of a target in worlds and connections: its name, with the connection settings a task gives on its own. A value that
+/// begins with `=` comes from a variable and goes before the host's own.
+pub fn target_key(host: &str, reach: &[(&str, String)]) -> String {
+    let mut key = host.to_owned();
+    for (word, value) in reach {
+        key.push(REACH);
+        key.push_str(word);
+        key.push('=');
+        key.push_str(value);
     }
+    key
 }
 
 /// A target key as people read it.
 pub fn target_name(key: &str) -> &str {
-    key.strip_suffix(LOCAL).unwrap_or(key)
+    key.split(REACH).next().unwrap_or(key)
+}
+
+/// A setting of the key.
+fn reach_of<'a>(key: &'a str, word: &str) -> Option<&'a str> {
+    key.split(REACH).skip(1).find_map(|part| part.strip_prefix(word)?.strip_prefix('='))
 }
 
 type Shared = Arc<Mutex<Box<dyn Conversation>>>;
@@ -55,13 +65,17 @@ impl Fleet {
 
     /// Figures over every transport to a host.
     pub fn traffic_of_host(&self, host: &str) -> node::Traffic {
-        let mut sum = self.traffic(host);
-        let local = self.traffic(&target_key(host, Some("local")));
-        sum.round_trips += local.round_trips;
-        sum.processes += local.processes;
-        sum.bytes_sent += local.bytes_sent;
-        sum.bytes_received += local.bytes_received;
-        sum.connect += local.connect;
+        let keys: Vec<String> =
+            lock(&self.conversations).keys().filter(|key| target_name(key) == host).cloned().collect();
+        let mut sum = node::Traffic::default();
+        for key in keys {
+            let one = self.traffic(&key);
+            sum.round_trips += one.round_trips;
+            sum.processes += one.processes;
+            sum.bytes_sent += one.bytes_sent;
+            sum.bytes_received += one.bytes_received;
+            sum.connect += one.connect;
+        }
         sum
     }
 }
@@ -83,16 +97,18 @@ fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Proble
         let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         inventory.hosts.get(host).map_or(matches!(host, "localhost" | "127.0.0.1" | "::1"), |h| h.implicit)
     };
-    let connection = if key.ends_with(LOCAL) {
-        "local".to_owned()
-    } else {
-        match text(&["ansible_connection"])? {
+    // A task's own variable, the host's variables, the task's keyword, the play's.
+    let own = |word: &str| reach_of(key, word).and_then(|v| v.strip_prefix('=')).map(str::to_owned);
+    let written = |word: &str| reach_of(key, word).filter(|v| !v.starts_with('=')).map(str::to_owned);
+    let connection = match own("connection").map_or_else(|| text(&["ansible_connection"]), |c| Ok(Some(c)))? {
+        Some(connection) => connection,
+        None if implicit_local => "local".to_owned(),
+        None => match written("connection") {
             Some(connection) => connection,
-            None if implicit_local => "local".to_owned(),
             None => keyword(&play.play.keywords.connection)?
                 .or_else(|| options.connection.clone())
                 .unwrap_or_else(|| "ssh".to_owned()),
-        }
+        },
     };
     let transport = match connection.rsplit('.').next().unwrap_or_default() {
         "local" => Transport::Local,
@@ -103,9 +119,9 @@ fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Proble
                 .help("kdeploy connects by `ssh` or `local`"));
         }
     };
-    let port = match text(&["ansible_port", "ansible_ssh_port"])? {
+    let port = match own("port").map_or_else(|| text(&["ansible_port", "ansible_ssh_port"]), |p| Ok(Some(p)))? {
         Some(text) => Some(text),
-        None => keyword(&play.play.keywords.port)?,
+        None => written("port").map_or_else(|| keyword(&play.play.keywords.port), |p| Ok(Some(p)))?,
     };
     let port = match port {
         Some(text) => Some(text.trim().parse::<u16>().map_err(|_| {
@@ -113,9 +129,12 @@ fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Proble
         })?),
         None => options.remote_port,
     };
-    let user = match text(&["ansible_user", "ansible_ssh_user"])? {
+    let user = match own("user").map_or_else(|| text(&["ansible_user", "ansible_ssh_user"]), |u| Ok(Some(u)))? {
         Some(user) => Some(user),
-        None => keyword(&play.play.keywords.remote_user)?.or_else(|| options.remote_user.clone()),
+        None => match written("user") {
+            Some(user) => Some(user),
+            None => keyword(&play.play.keywords.remote_user)?.or_else(|| options.remote_user.clone()),
+        },
     };
     let mut ssh_args = options.ssh_args.clone();
     for name in ["ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args"] {
@@ -131,7 +150,10 @@ fn target_of(run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Target, Proble
     Ok(Target {
         name: host.to_owned(),
         transport,
-        address: text(&["ansible_host", "ansible_ssh_host"])?.unwrap_or_else(|| host.to_owned()),
+        address: match own("address") {
+            Some(address) => address,
+            None => text(&["ansible_host", "ansible_ssh_host"])?.unwrap_or_else(|| host.to_owned()),
+        },
         port,
         user,
         private_key: text(&["ansible_private_key_file", "ansible_ssh_private_key_file"])?

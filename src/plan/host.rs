@@ -10,6 +10,7 @@ use super::interpreter::Interpreter;
 use super::run::lock;
 use super::state::{End, HostState};
 use super::step::{Event, Status, Step};
+use super::together::ForAll;
 use super::turn::{Draft, Ending, Request, Turn};
 use crate::node::{Action, Done, Identity, NodeError};
 use crate::problem::Problem;
@@ -83,7 +84,9 @@ impl Driver<'_> {
                 Pass::Ask(wanted) => {
                     if let Err(lost) = self.ask(&mut st, &wanted) {
                         steps.push(self.lost(&mut st, &lost));
-                        return (steps, st);
+                        if st.end != End::Running {
+                            return (steps, st);
+                        }
                     }
                 }
             }
@@ -101,6 +104,7 @@ impl Driver<'_> {
             if !st.speculative {
                 let interpreter = &self.interpreter;
                 interpreter.run.together.arrive(&interpreter.host, interpreter.place(st));
+                interpreter.meet(st);
             }
             let before = st.clone();
             match self.interpreter.turn(st) {
@@ -123,7 +127,7 @@ impl Driver<'_> {
                             *st = resume;
                         }
                         steps.push(self.lost(st, &lost));
-                        return Pass::Finished;
+                        return self.after_loss(st);
                     }
                 }
                 Turn::Needs { target, identity, queries, draft } => {
@@ -160,7 +164,7 @@ impl Driver<'_> {
                             Err(lost) => {
                                 *st = before;
                                 steps.push(self.lost(st, &lost));
-                                return Pass::Finished;
+                                return self.after_loss(st);
                             }
                         }
                     } else {
@@ -202,6 +206,11 @@ impl Driver<'_> {
                 Pass::Ask(wanted)
             }
         }
+    }
+
+    /// A host whose loss is ignored goes on.
+    fn after_loss(&self, st: &HostState) -> Pass {
+        if st.end == End::Running { Pass::Ask(Wanted::default()) } else { Pass::Finished }
     }
 
     /// The first exchange with a target as an identity.
@@ -263,19 +272,24 @@ impl Driver<'_> {
 
     /// What a `meta` task asks of the engine.
     pub fn request(&mut self, st: &mut HostState, draft: &Draft, request: &Request) {
+        let interpreter = &self.interpreter;
         match request {
-            Request::ClearFacts => st.vars.clear_facts(),
+            Request::ClearFacts => interpreter.clear_facts(st),
             Request::ResetConnection => {
                 self.fleet.drop_connection(&draft.target);
+                self.interpreter.hellos.retain(|(target, _), _| *target != draft.target);
             }
-            Request::EndBatch => {
-                st.frames.clear();
-                st.loop_state = None;
-                st.end = End::Done;
-                return;
+            Request::ClearHostErrors => {
+                let run = &interpreter.run;
+                run.together.clear_errors(&interpreter.place(st), run.options.forks);
+                interpreter.tell_meta(st, draft, ForAll::Nothing);
             }
-            // A host that failed is not on this path any more; the inventory was read at the start.
-            Request::ClearHostErrors | Request::RefreshInventory => {}
+            Request::RefreshInventory => {
+                if let Err(problems) = interpreter.run.refresh_inventory() {
+                    interpreter.run.warn(format!("the inventory could not be read anew: {problems}"));
+                }
+                interpreter.tell_meta(st, draft, ForAll::Nothing);
+            }
         }
         self.interpreter.advance(st);
     }
@@ -283,6 +297,16 @@ impl Driver<'_> {
     /// The node is lost: the step that needed it ends the host.
     pub fn lost(&self, st: &mut HostState, lost: &Lost) -> Step {
         let interpreter = &self.interpreter;
+        if lost.unreachable
+            && let Some(draft) = interpreter.current_draft(st)
+        {
+            // What was asked of it is forgotten with its connection.
+            self.fleet.drop_connection(&draft.target);
+            if draft.ignore_unreachable {
+                return interpreter.settle(st, &draft, Ending::Unreachable(lost.message.clone()));
+            }
+            interpreter.note_fatal(st, &draft, true);
+        }
         interpreter.run.sink.event(&Event::Unreachable {
             host: interpreter.host.clone(),
             message: lost.message.clone(),

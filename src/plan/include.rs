@@ -8,6 +8,7 @@ use super::evaluate::{stop_of, written};
 use super::interpreter::Interpreter;
 use super::lineage::{Lineage, Source};
 use super::state::{End, Frame, FrameKind, HostState};
+use super::together::{ForAll, Shared};
 use super::turn::{Draft, Ending, Request, Turn};
 use crate::playbook::{FileCall, Loader, RoleCall, RoleUse, StaticVars, TaskArgs};
 use crate::problem::{Problem, Problems};
@@ -253,6 +254,10 @@ impl Interpreter {
             Ok(text) => text.trim().to_owned(),
             Err(error) => return self.eval_failed(st, draft, error),
         };
+        let for_all = super::draft::is_for_all(&what);
+        if for_all && st.speculative {
+            return Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) };
+        }
         match what.as_str() {
             "noop" => self.quiet_end(st),
             "flush_handlers" => {
@@ -265,7 +270,17 @@ impl Interpreter {
                 });
                 Turn::Quiet
             }
-            "end_play" | "end_host" => {
+            "end_play" | "end_batch" => {
+                if what == "end_play" {
+                    self.run.together.end_play();
+                }
+                self.tell_meta(st, &draft, ForAll::End);
+                st.frames.clear();
+                st.loop_state = None;
+                st.end = End::Done;
+                Turn::Quiet
+            }
+            "end_host" => {
                 st.frames.clear();
                 st.loop_state = None;
                 st.end = End::Done;
@@ -273,17 +288,20 @@ impl Interpreter {
             }
             "end_role" => {
                 while let Some(frame) = st.frames.pop() {
-                    if matches!(frame.kind, FrameKind::Role(_)) {
+                    if let FrameKind::Role(role) = frame.kind {
+                        Arc::make_mut(&mut st.ran_roles).insert(role.identity.to_string());
                         break;
                     }
                 }
                 st.loop_state = None;
                 Turn::Quiet
             }
-            "clear_facts" => Turn::Engine { draft: Box::new(draft), request: Request::ClearFacts },
+            "clear_facts" => {
+                self.tell_meta(st, &draft, ForAll::ClearFacts);
+                Turn::Engine { draft: Box::new(draft), request: Request::ClearFacts }
+            }
             "refresh_inventory" => Turn::Engine { draft: Box::new(draft), request: Request::RefreshInventory },
             "reset_connection" => Turn::Engine { draft: Box::new(draft), request: Request::ResetConnection },
-            "end_batch" => Turn::Engine { draft: Box::new(draft), request: Request::EndBatch },
             "clear_host_errors" => Turn::Engine { draft: Box::new(draft), request: Request::ClearHostErrors },
             other => {
                 let problem = Problem::new("unknown-argument", format!("`meta` does not know `{other}`"))
@@ -305,6 +323,21 @@ impl Interpreter {
                     );
                 self.problem(st, draft, problem)
             }
+        }
+    }
+
+    /// The other hosts of the batch follow the one that a `meta` task ran on.
+    pub(super) fn tell_meta(&self, st: &mut HostState, draft: &Draft, effect: ForAll) {
+        if let Some(key) = &draft.once {
+            super::evaluate::count_visit(st, &draft.task);
+            self.run.together.tell(key.clone(), Shared { meta: Some(effect), ..Shared::default() });
+        }
+    }
+
+    pub(super) fn clear_facts(&self, st: &mut HostState) {
+        st.vars.clear_facts();
+        if !self.planning {
+            self.run.forget_kept_facts(&self.host);
         }
     }
 

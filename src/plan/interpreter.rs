@@ -24,7 +24,8 @@ pub struct Interpreter {
     pub planning: bool,
     /// Limits of an apply.
     pub guard: Option<Arc<super::guard::Guard>>,
-    pub(super) magic: Arc<Scope>,
+    /// Magic variables of the host as of a version of the inventory.
+    magic: std::sync::Mutex<(u64, Arc<Scope>)>,
 }
 
 impl Interpreter {
@@ -36,8 +37,18 @@ impl Interpreter {
             hellos: BTreeMap::new(),
             planning,
             guard: if planning { None } else { run.guard() },
-            magic: magic::of_host(run, host),
+            magic: std::sync::Mutex::new((run.inventory_version(), magic::of_host(run, host))),
         }
+    }
+
+    /// Magic variables of the host; made anew when the inventory changed.
+    pub(super) fn magic(&self) -> Arc<Scope> {
+        let mut kept = super::run::lock(&self.magic);
+        let version = self.run.inventory_version();
+        if kept.0 != version {
+            *kept = (version, magic::of_host(&self.run, &self.host));
+        }
+        kept.1.clone()
     }
 
     /// Puts a host at the start of the play, keeping its variables and worlds.
@@ -48,6 +59,9 @@ impl Interpreter {
         st.failed = false;
         st.failure = None;
         st.loop_state = None;
+        st.meet = false;
+        st.vars.facts_apart = !self.run.options.inject_facts;
+        st.seen_fatal = Arc::default();
         st.notified = BTreeSet::new();
         st.maybe_notified = Arc::default();
         st.ran_roles = Arc::default();
@@ -83,6 +97,7 @@ impl Interpreter {
         if self.gathers(st) {
             st.frames.push(plain(&[Item::Task(Arc::new(self.gather_task()))], &top));
         }
+        self.begin_at(st);
     }
 
     /// True if the play gathers facts from this host by itself.
@@ -98,7 +113,7 @@ impl Interpreter {
         match (asked, self.run.options.gathering.as_str()) {
             (Some(asked), _) => asked,
             (None, "explicit") => false,
-            (None, "smart") => st.vars.facts.is_empty(),
+            (None, "smart") => !st.vars.facts.contains_key("system"),
             (None, _) => true,
         }
     }

@@ -4,7 +4,9 @@
 //! out. `schedule` orders plays and batches; `host` drives one host; `graph` is the whole as a petgraph.
 
 mod basis;
+mod begin;
 mod draft;
+mod dynamic;
 mod evaluate;
 mod explain;
 mod fleet;
@@ -14,6 +16,7 @@ mod host;
 mod include;
 mod interpreter;
 mod judge;
+mod kept;
 mod lineage;
 mod loops;
 mod magic;
@@ -40,6 +43,7 @@ pub use graph::{Contradiction, EdgeKind, PlanGraph, contradictions, shown_steps}
 pub use guard::{Foretold, Guard, StepKey, step_keys};
 pub use host::{Driver, Lost, Wanted, conclude};
 pub use interpreter::Interpreter;
+pub use kept::FactCache;
 pub use magic::ANSIBLE_VERSION;
 pub use run::{PlayRun, Run, RunOptions, lock};
 pub use saved::{NodeIdentity, SavedPlan, Saving, key_file, node_identity};

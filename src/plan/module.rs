@@ -36,6 +36,10 @@ impl Interpreter {
             return Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) };
         };
         let language = LANGUAGE.contains(&module.name);
+        // It changes what all hosts see: nothing before it may be open.
+        if st.speculative && matches!(module.name, "add_host" | "group_by") {
+            return Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) };
+        }
         let key = (draft.target.clone(), draft.identity.key());
         let hello = self.hellos.get(&key).cloned();
         if hello.is_none() && !language {
@@ -61,9 +65,14 @@ impl Interpreter {
                 Err(error) => return self.eval_failed(st, draft, error),
             };
             let span = draft.task.span.clone();
+            let program = draft
+                .task
+                .custom
+                .as_ref()
+                .map(|c| resources::program::Program { name: draft.action.clone(), path: c.path.clone() });
             let setting = Setting {
                 check_mode: self.run.options.check || draft.check_mode == Some(true),
-                diff: self.run.options.diff,
+                diff: draft.diff.unwrap_or(self.run.options.diff),
                 home: hello.home.clone(),
                 user: hello.user.clone(),
                 delegated: draft.delegated,
@@ -85,6 +94,7 @@ impl Interpreter {
                 evaluate: &|text| context.expression(text, &span).map_err(stop_of),
                 condition: &|value| context.condition(&Node::from_value(value, &span)).map_err(stop_of),
                 verbosity: self.run.options.verbosity,
+                program: program.as_ref(),
                 jobs: self.run.jobs.clone(),
                 decrypt: &|bytes| self.run.decrypt(bytes),
                 fetch: &|download| fetch_bytes(download),
@@ -267,26 +277,41 @@ impl Interpreter {
         given: &mut Vec<(String, Value, crate::source::Span)>,
     ) -> Result<(), Stop> {
         let mut defaults: Vec<(String, Value, crate::source::Span)> = vec![];
+        let mut mappings = vec![];
         for node in draft.lineage.module_defaults(&draft.task) {
-            let value = draft.context.value(&node).map_err(stop_of)?;
+            mappings.push((draft.context.value(&node).map_err(stop_of)?, node.span.clone()));
+        }
+        let is_own = |name: &str| match resources::lookup(name) {
+            Some(found) => found.name == module.name,
+            None => name == draft.action,
+        };
+        // What is said of a group gives way to what is said of the module. The nearer ones of each replace the farther ones as a whole.
+        let mut of_key: indexmap::IndexMap<String, Vec<(String, Value, crate::source::Span)>> =
+            indexmap::IndexMap::new();
+        let mut own = vec![];
+        for (value, span) in &mappings {
             for key in value.try_iter().into_iter().flatten() {
                 let name = resources::text_of(&key);
-                if name.starts_with("group/") {
-                    continue;
-                }
-                if resources::lookup(&name).is_none_or(|t| t.name != module.name) {
-                    continue;
-                }
-                // The nearer ones of a module replace the farther ones as a whole.
-                defaults.clear();
                 let inner = value.get_item(&key).unwrap_or_default();
-                for arg in inner.try_iter().into_iter().flatten() {
-                    let name = resources::text_of(&arg);
-                    let value = inner.get_item(&arg).unwrap_or_default();
-                    defaults.retain(|(n, _, _)| *n != name);
-                    defaults.push((name, value, node.span.clone()));
+                let given = || -> Vec<(String, Value, crate::source::Span)> {
+                    let one = |arg: Value| {
+                        let value = inner.get_item(&arg).unwrap_or_default();
+                        (resources::text_of(&arg), value, span.clone())
+                    };
+                    inner.try_iter().into_iter().flatten().map(one).collect()
+                };
+                if name.starts_with("group/") {
+                    if crate::playbook::group_has(&name, module.qualified) {
+                        of_key.insert(name, given());
+                    }
+                } else if is_own(&name) {
+                    own = given();
                 }
             }
+        }
+        for (name, value, span) in of_key.into_values().flatten().chain(own) {
+            defaults.retain(|(n, _, _)| *n != name);
+            defaults.push((name, value, span));
         }
         for (name, value, span) in defaults {
             let canonical = resources::find_arg(module.args, &name).map_or(name.as_str(), |s| s.name);

@@ -49,6 +49,13 @@ pub struct RunOptions {
     /// `gathering`: `implicit`, `explicit` or `smart`.
     pub gathering: String,
     pub any_errors_fatal: bool,
+    /// `--step`.
+    pub step: bool,
+    /// Facts are variables too (`ansible_NAME`).
+    pub inject_facts: bool,
+    pub fact_cache: super::kept::FactCache,
+    /// The strategy of plays that name none.
+    pub strategy: String,
     /// Seconds between looks at a background task, where it does not say so itself.
     pub poll_interval: u64,
     pub config_file: Option<PathBuf>,
@@ -70,8 +77,12 @@ pub struct PlayRun {
     pub late_vars_files: Vec<(usize, Node)>,
     /// vars_files, vars_prompt and vars of the play, weakest first.
     pub scopes: Vec<Arc<Scope>>,
-    /// Any failure stops all hosts of the batch before their next task.
+    /// Every task that fails on a host ends the play for all of them, unless it says otherwise.
     pub any_errors_fatal: bool,
+    /// More failed hosts than this share of the batch end the play.
+    pub max_fail_percentage: Option<f64>,
+    /// `strategy: free` or `host_pinned`: no task is run once, no failure concerns other hosts.
+    pub independent: bool,
     /// Roles of the play (dependencies first), whose defaults and vars every task of the play sees.
     pub roles: Vec<Arc<RoleUse>>,
 }
@@ -99,6 +110,12 @@ pub struct Run {
     pub jobs: Arc<crate::resources::background::Jobs>,
     /// Where hosts of the running batch wait for each other.
     pub together: Together,
+    pub start: super::begin::Start,
+    pub(super) asked: Option<super::begin::Asked>,
+    pub(super) first_inventory: Inventory,
+    pub(super) inventory_version: std::sync::atomic::AtomicU64,
+    pub(super) additions: Mutex<Vec<super::dynamic::Addition>>,
+    pub(super) reload: std::sync::OnceLock<super::dynamic::Reload>,
     host_scopes: Mutex<HashMap<String, Arc<Vec<Arc<Scope>>>>>,
     role_scopes: Mutex<HashMap<usize, (Arc<RoleUse>, Arc<RoleScopes>)>>,
     warned: Mutex<std::collections::BTreeSet<String>>,
@@ -127,7 +144,13 @@ impl Run {
         secrets: Arc<crate::vars::vault::VaultSecrets>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            start: super::begin::Start::default(),
+            asked: options.step.then(super::begin::Asked::default),
+            first_inventory: inventory.clone(),
             inventory: RwLock::new(inventory),
+            inventory_version: std::sync::atomic::AtomicU64::new(0),
+            additions: Mutex::default(),
+            reload: std::sync::OnceLock::new(),
             loader,
             engine,
             options,
@@ -227,6 +250,11 @@ impl Run {
 
     /// The inventory changed (add_host, group_by): scopes are made anew.
     pub fn inventory_changed(&self) {
+        self.inventory_version.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.forget_host_scopes();
+    }
+
+    pub(super) fn forget_host_scopes(&self) {
         lock(&self.host_scopes).clear();
     }
 

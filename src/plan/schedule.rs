@@ -19,9 +19,17 @@ pub struct Batches {
     pub index: usize,
     pub name: String,
     pub batches: Vec<Arc<PlayRun>>,
-    /// Stop when more than this percentage of a batch failed.
-    pub max_fail_percentage: Option<f64>,
-    pub any_errors_fatal: bool,
+    prompted: Option<Arc<Scope>>,
+}
+
+impl Batches {
+    /// The batches on the inventory as it is now, if tasks changed it since.
+    pub fn renewed(&self, run: &Arc<Run>) -> Result<Option<Self>, Problem> {
+        if run.inventory_version() == 0 {
+            return Ok(None);
+        }
+        schedule_play(run, &self.play, self.index, self.prompted.as_ref()).map(Some)
+    }
 }
 
 /// Selects each play's hosts and splits them by `serial`. Every problem of every play at once.
@@ -91,6 +99,26 @@ fn schedule_play(
         Some(node) => base.boolean(node).map_err(|e| e.into_problem().or_at(&node.span))?,
         None => run.options.any_errors_fatal,
     };
+    let max_fail_percentage =
+        match &play.max_fail_percentage {
+            Some(node) => {
+                Some(text(&base, node)?.trim().trim_end_matches('%').parse::<f64>().map_err(|_| {
+                    Problem::new("invalid-value", "`max_fail_percentage` must be a number").at(&node.span)
+                })?)
+            }
+            None => None,
+        };
+    let strategy = match &play.strategy {
+        Some(node) => text(&base, node)?,
+        None => run.options.strategy.clone(),
+    };
+    let independent = matches!(
+        strategy.rsplit('.').next().unwrap_or_default().trim_start_matches("mitogen_"),
+        "free" | "host_pinned"
+    );
+    if independent && any_errors_fatal {
+        run.warn("any_errors_fatal has no effect with the free strategy: hosts do not wait for each other");
+    }
     let mut batches = vec![];
     let mut rest = hosts.as_slice();
     let mut sizes = sizes.into_iter().peekable();
@@ -110,18 +138,11 @@ fn schedule_play(
             late_vars_files: late_vars_files.clone(),
             roles: roles.clone(),
             any_errors_fatal,
+            max_fail_percentage: max_fail_percentage.filter(|_| !independent),
+            independent,
         }));
     }
-    let max_fail_percentage =
-        match &play.max_fail_percentage {
-            Some(node) => {
-                Some(text(&base, node)?.trim().trim_end_matches('%').parse::<f64>().map_err(|_| {
-                    Problem::new("invalid-value", "`max_fail_percentage` must be a number").at(&node.span)
-                })?)
-            }
-            None => None,
-        };
-    Ok(Batches { play: play.clone(), index, name, batches, max_fail_percentage, any_errors_fatal })
+    Ok(Batches { play: play.clone(), index, name, batches, prompted: prompted.cloned() })
 }
 
 /// A role use and the dependencies that run before it.

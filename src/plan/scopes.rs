@@ -104,7 +104,7 @@ impl Interpreter {
             }
         }
         push(&run.extra_vars);
-        push(&self.magic);
+        push(&self.magic());
         push(&magic::of_place(&self.play, lineage));
         if let Some((failed_task, failed_result)) = &st.failure {
             push(&Scope::finals(
@@ -129,12 +129,7 @@ impl Interpreter {
     /// A vars file whose name rests on the host: left out as long as the name has no value (facts are not gathered yet).
     fn late_vars_file(&self, st: &HostState, scopes: &mut Vec<Arc<Scope>>, node: &Node) -> Result<(), Problem> {
         let mut visible = scopes.clone();
-        visible.extend([
-            st.vars.included.clone(),
-            st.vars.set.clone(),
-            self.run.extra_vars.clone(),
-            self.magic.clone(),
-        ]);
+        visible.extend([st.vars.included.clone(), st.vars.set.clone(), self.run.extra_vars.clone(), self.magic()]);
         let dir = self.run.playbook_dir.clone();
         let paths = SearchPaths { roles: vec![], task_dir: dir.clone(), playbook_dir: dir };
         let context = Context::new(&self.run.engine, visible, Arc::new(paths));

@@ -2,10 +2,9 @@
 
 use indexmap::IndexMap;
 use minijinja::Value;
-
 use std::sync::Arc;
 
-use super::evaluate::count_visit;
+use super::evaluate::{count_visit, once_key};
 use super::fleet::target_name;
 use super::interpreter::Interpreter;
 use super::partial::PartialResult;
@@ -90,6 +89,20 @@ impl Interpreter {
                 unknown = Some(u);
             }
         }
+        if !st.speculative
+            && !failed
+            && draft.module.is_some_and(|m| matches!(m.name, "add_host" | "group_by"))
+            && let Some(entered) = self.run.extend_inventory(&self.host, &result, &draft.task.span)
+        {
+            st.meet = true;
+            match entered {
+                Ok(changed) => result.changed = changed,
+                Err(problem) => {
+                    failed = true;
+                    result = result.with("msg", crate::report::plain_problem(&problem));
+                }
+            }
+        }
         let wholly_unknown = step.status == Status::Unknown;
         let judged =
             (!skipped && !unrendered && !step.stopped && !wholly_unknown && step.status != Status::Unreachable)
@@ -140,7 +153,13 @@ impl Interpreter {
         }
         add_lines(&mut result.values);
         step.result = result;
-        step.ignored = failed && draft.ignore_errors && step.status != Status::Unreachable;
+        step.ignored = match step.status {
+            Status::Unreachable => draft.ignore_unreachable,
+            _ => failed && draft.ignore_errors,
+        };
+        if draft.diff == Some(false) {
+            step.diff.clear();
+        }
         let in_loop = st.loop_state.is_some() && draft.item.is_some();
         if self.guard.is_some() {
             let key = self.key_of(st, draft);
@@ -158,6 +177,9 @@ impl Interpreter {
         st.seq += 1;
         if step.knowledge == Knowledge::Known && !step.basis.on.is_empty() {
             step.knowledge = Knowledge::Predicted;
+        }
+        if !in_loop {
+            self.note_fatal(st, draft, matches!(step.status, Status::Failed | Status::Unreachable) && !step.ignored);
         }
         step.rescued = self.move_on(st, draft, &step, registered);
         if !in_loop {
@@ -178,8 +200,21 @@ impl Interpreter {
         draft.context.boolean(node).ok()
     }
 
+    /// A task ended that may concern all hosts: they look at each other before the next one.
+    pub(super) fn note_fatal(&self, st: &mut HostState, draft: &Draft, failed: bool) {
+        if self.play.independent || st.speculative {
+            return;
+        }
+        st.meet |= draft.any_errors_fatal || self.play.max_fail_percentage.is_some();
+        if failed && draft.any_errors_fatal {
+            let key = once_key(st, &draft.task);
+            Arc::make_mut(&mut st.seen_fatal).insert(key.clone());
+            self.run.together.set_fatal(key);
+        }
+    }
+
     /// The result of a `run_once` task goes to the batch's other hosts.
-    fn tell_others(&self, st: &mut HostState, draft: &Draft, failed: bool) {
+    pub(super) fn tell_others(&self, st: &mut HostState, draft: &Draft, failed: bool) {
         let Some(key) = &draft.once else { return };
         count_visit(st, &draft.task);
         if st.speculative {
@@ -187,7 +222,10 @@ impl Interpreter {
         }
         let mut shared = Shared { failed, failure: st.failure.clone(), ..Shared::default() };
         let mut names: Vec<String> = vec![];
-        names.extend(draft.task.register.as_ref().and_then(crate::yaml::Node::as_str).map(str::to_owned));
+        // Of `add_host` only the host that ran it has the result.
+        if draft.module.is_none_or(|m| m.name != "add_host") {
+            names.extend(draft.task.register.as_ref().and_then(crate::yaml::Node::as_str).map(str::to_owned));
+        }
         if draft.module.is_some_and(|m| m.name == "set_fact")
             && let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args
         {
@@ -288,7 +326,7 @@ impl Interpreter {
                 _ if draft.delegate_facts => self.give(target_name(&draft.target), vec![], pairs),
                 "set_fact" => {
                     if step.result.values.contains_key(crate::resources::set_fact::CACHEABLE) {
-                        st.vars.add_facts(pairs.clone());
+                        st.vars.add_bare_facts(pairs.iter().cloned());
                     }
                     for (name, value) in pairs {
                         st.vars.set_fact(&name, value);
@@ -331,8 +369,9 @@ impl Interpreter {
 
     /// On to the next item or task; true if a rescue takes over.
     fn move_on(&self, st: &mut HostState, draft: &Draft, step: &Step, registered: Value) -> bool {
-        let failed = matches!(step.status, Status::Failed | Status::Unreachable);
-        if step.status == Status::Unreachable {
+        let failed = matches!(step.status, Status::Failed | Status::Unreachable)
+            && (step.status == Status::Failed || !step.ignored);
+        if step.status == Status::Unreachable && !step.ignored {
             st.end = super::state::End::Unreachable;
             return false;
         }
@@ -350,6 +389,9 @@ impl Interpreter {
             looping.failed |= failed;
             looping.skipped += usize::from(step.status == Status::Skipped);
             looping.next += 1;
+            if self.breaks(draft, &registered) {
+                looping.items = Arc::new(looping.items[..looping.next].to_vec());
+            }
             return false;
         }
         if failed && !draft.ignore_errors {
@@ -358,6 +400,26 @@ impl Interpreter {
         }
         self.advance(st);
         false
+    }
+
+    /// `loop_control: break_when`: no further item.
+    fn breaks(&self, draft: &Draft, registered: &Value) -> bool {
+        let conditions = &draft.task.loop_control.break_when;
+        if conditions.is_empty() {
+            return false;
+        }
+        let name = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str);
+        let vars = name.map(|n| (n.to_owned(), registered.clone()));
+        let context = draft.context.with([crate::vars::Scope::finals("register", vars)]);
+        match context.conditions(conditions) {
+            Ok(held) => held.is_ok(),
+            Err(crate::template::EvalError::Unknown(_)) => false,
+            Err(error) => {
+                let problem = error.into_problem().or_at(&draft.task.span);
+                self.run.warn(crate::report::plain_problem(&problem));
+                false
+            }
+        }
     }
 
     /// The end of a loop: registers the whole. A step only where the loop as such is worth reporting: when it was empty.
@@ -380,6 +442,7 @@ impl Interpreter {
             self.advance(st);
             return Some(step);
         }
+        self.note_fatal(st, draft, looping.failed && !draft.ignore_errors);
         let mut rescued = false;
         if looping.failed && !draft.ignore_errors {
             st.failure = Some((task_value(draft), value));
@@ -430,7 +493,7 @@ fn count(st: &mut HostState, status: Status, ignored: bool, rescued: bool) {
             counts.ok += 1;
             counts.changed += 1;
         }
-        Status::Failed if ignored => {
+        Status::Failed | Status::Unreachable if ignored => {
             counts.ok += 1;
             counts.ignored += 1;
         }

@@ -26,6 +26,8 @@ pub struct HostVars {
     pub included: Arc<Scope>,
     /// set_fact and registered results.
     pub set: Arc<Scope>,
+    /// Facts are no variables of their own (`inject_facts_as_vars = False`).
+    pub facts_apart: bool,
 }
 
 impl Default for HostVars {
@@ -39,6 +41,7 @@ impl Default for HostVars {
             ),
             included: Arc::new(Scope::new("include_vars")),
             set: Arc::new(Scope::new("set_fact and register")),
+            facts_apart: false,
         }
     }
 }
@@ -65,6 +68,15 @@ impl HostVars {
         self.rebuild_facts_scope();
     }
 
+    /// Takes facts in under just these names.
+    pub fn add_bare_facts(&mut self, facts: impl IntoIterator<Item = (String, Value)>) {
+        for (name, value) in facts {
+            Arc::make_mut(&mut self.bare_facts).insert(name.clone());
+            Arc::make_mut(&mut self.facts).insert(name, value);
+        }
+        self.rebuild_facts_scope();
+    }
+
     pub fn clear_facts(&mut self) {
         self.facts = Arc::default();
         self.bare_facts = Arc::default();
@@ -73,7 +85,7 @@ impl HostVars {
 
     fn rebuild_facts_scope(&mut self) {
         let mut scope = Scope::new("facts");
-        for (name, value) in self.facts.iter() {
+        for (name, value) in self.facts.iter().filter(|_| !self.facts_apart) {
             let name = if self.bare_facts.contains(name) { name.clone() } else { format!("ansible_{name}") };
             scope.vars.insert(name, Definition::Final(value.clone()));
         }
@@ -183,6 +195,12 @@ pub struct HostState {
     pub stopped: Arc<std::collections::HashSet<super::guard::StepKey>>,
     /// In a plan: handlers that may be notified, by a step of which that is not known.
     pub maybe_notified: Arc<std::collections::BTreeMap<usize, crate::template::Unknown>>,
+    /// `--start-at-task` was not come to yet.
+    pub starting: bool,
+    /// Before its next task the host waits for the others: what happened there may concern it.
+    pub meet: bool,
+    /// Failures with `any_errors_fatal` that this host has taken note of.
+    pub seen_fatal: Arc<std::collections::BTreeSet<super::together::OnceKey>>,
     /// A failed host that only runs what `force_handlers` and `always` ask for.
     pub failed: bool,
 }

@@ -205,6 +205,9 @@ pub struct HostSummary {
     pub round_trips: u64,
     pub connect_ms: f64,
     pub wall_ms: f64,
+    /// Failures that `meta: clear_host_errors` took back: they do not make the run fail.
+    #[serde(skip)]
+    pub forgiven: usize,
     /// Processes started on the node.
     pub processes: u64,
 }

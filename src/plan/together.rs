@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Condvar, Mutex};
 
 use minijinja::Value;
@@ -50,8 +50,18 @@ pub struct Shared {
     pub set: Vec<(String, Value)>,
     pub facts: Vec<(String, Value)>,
     pub failed: bool,
+    /// What a `meta` task did to all hosts.
+    pub meta: Option<ForAll>,
     /// What failed, for `ansible_failed_*`.
     pub failure: Option<(Value, Value)>,
+}
+
+/// A `meta` task's effect on every host of the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForAll {
+    End,
+    ClearFacts,
+    Nothing,
 }
 
 /// Names one visit of a task by the batch: file, offset, and how often the host came there before.
@@ -65,7 +75,15 @@ struct State {
     delegated_facts: HashMap<String, Vec<(String, Value)>>,
     /// Hosts that work at the moment.
     working: usize,
-    fatal: bool,
+    /// Tasks that failed somewhere with `any_errors_fatal`.
+    fatal: BTreeSet<OnceKey>,
+    /// `meta: end_play`: no further batch of the play runs.
+    play_ended: bool,
+    /// `meta: clear_host_errors`: these hosts, and all that failed in earlier plays, take part again.
+    cleared: BTreeSet<String>,
+    cleared_earlier: bool,
+    /// Hosts at work on a task with `throttle`.
+    throttled: HashMap<(String, usize), usize>,
 }
 
 /// The meeting place of a batch's hosts.
@@ -91,7 +109,10 @@ impl Together {
         let mut state = lock(&self.state);
         state.places.clear();
         state.once.clear();
-        state.fatal = false;
+        state.fatal.clear();
+        state.play_ended = false;
+        state.cleared.clear();
+        state.cleared_earlier = false;
         for host in hosts {
             state.places.insert(host.clone(), Place { play, ..Place::default() });
         }
@@ -151,11 +172,60 @@ impl Together {
         true
     }
 
-    /// Waits until all hosts of the batch have done everything before `place`; true if one of them failed.
-    pub fn await_all(&self, place: &Place, limit: usize) -> bool {
+    /// Waits until all hosts of the batch have done everything before `place`: the tasks that failed for all, and how many hosts failed.
+    pub fn await_all(&self, place: &Place, limit: usize) -> (BTreeSet<OnceKey>, usize) {
+        self.wait(limit, |state| {
+            state
+                .places
+                .values()
+                .all(|p| p.has_reached(place))
+                .then(|| (state.fatal.clone(), state.places.values().filter(|p| p.failed).count()))
+        })
+    }
+
+    /// A task failed, and that is a failure of all hosts.
+    pub fn set_fatal(&self, key: OnceKey) {
+        lock(&self.state).fatal.insert(key);
+        self.changed.notify_all();
+    }
+
+    /// No further batch of the play runs.
+    pub fn end_play(&self) {
+        lock(&self.state).play_ended = true;
+    }
+
+    pub fn play_ended(&self) -> bool {
+        lock(&self.state).play_ended
+    }
+
+    /// Hosts that failed so far take part in later plays.
+    pub fn clear_errors(&self, place: &Place, limit: usize) {
         self.wait(limit, |state| state.places.values().all(|p| p.has_reached(place)).then_some(()));
+        let mut state = lock(&self.state);
+        let failed: Vec<String> = state.places.iter().filter(|(_, p)| p.failed).map(|(h, _)| h.clone()).collect();
+        state.cleared.extend(failed);
+        state.cleared_earlier = true;
+    }
+
+    /// Hosts whose errors were cleared, and whether those of earlier plays were.
+    pub fn cleared(&self) -> (BTreeSet<String>, bool) {
         let state = lock(&self.state);
-        state.fatal || state.places.values().any(|p| p.failed)
+        (state.cleared.clone(), state.cleared_earlier)
+    }
+
+    /// Waits until fewer than `most` hosts are at work on a task.
+    pub fn start_throttled(&self, task: &(String, usize), most: usize, limit: usize) {
+        self.wait(limit, |state| {
+            let count = state.throttled.entry(task.clone()).or_insert(0);
+            (*count < most).then(|| *count += 1)
+        });
+    }
+
+    pub fn end_throttled(&self, task: &(String, usize)) {
+        if let Some(count) = lock(&self.state).throttled.get_mut(task) {
+            *count = count.saturating_sub(1);
+        }
+        self.changed.notify_all();
     }
 
     /// A host comes to a task that runs once. The first host of the batch that is still in the play runs it.

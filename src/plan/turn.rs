@@ -42,7 +42,6 @@ pub enum Request {
     ClearFacts,
     RefreshInventory,
     ResetConnection,
-    EndBatch,
     ClearHostErrors,
 }
 
@@ -67,6 +66,12 @@ pub struct Draft {
     /// `run_once`: under which key the others look for the result.
     pub once: Option<super::together::OnceKey>,
     pub delegate_facts: bool,
+    pub any_errors_fatal: bool,
+    pub ignore_unreachable: bool,
+    /// `diff`, where the task says it.
+    pub diff: Option<bool>,
+    /// At most so many hosts at work on it at a time; 0: any.
+    pub throttle: usize,
     /// `async`: the job the step's change became.
     pub background: Option<Arc<crate::resources::background::Background>>,
     /// The module, where the step is one.

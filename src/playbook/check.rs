@@ -67,6 +67,14 @@ pub fn check(what: &Check) -> Checked {
         checker.uses(play);
     }
     let mut found = checker.found;
+    let mut roots: Vec<PathBuf> =
+        what.playbooks.iter().filter_map(|p| Some(super::loader::absolute(p).parent()?.to_owned())).collect();
+    for play in &plays {
+        let used = play.roles.iter().chain(&play.imported_roles).flat_map(super::RoleUse::with_dependencies);
+        roots.extend(used.map(|role| role.role.path.clone()));
+    }
+    let collections: Vec<PathBuf> = roots.iter().flat_map(|root| what.loader.collection_roots(root)).collect();
+    found.problems = found.problems.into_iter().map(|p| super::plugins::explain(p, &roots, &collections)).collect();
     let mut seen = HashSet::new();
     for list in [&mut found.problems, &mut found.warnings] {
         list.retain(|p| {
@@ -278,7 +286,8 @@ impl Checker<'_> {
 
     fn step(&mut self, step: &Step, flat: &FlatPlay) {
         let task = &step.task;
-        if matches!(task.action, Action::Unknown { .. }) {
+        let is_program = task.custom.as_ref().is_some_and(|c| c.kind == super::CustomKind::Executable);
+        if matches!(task.action, Action::Unknown { .. }) && !is_program {
             self.found.problems.push(task.unknown_module());
         }
         // What the conditions around ask for may be used in the task.

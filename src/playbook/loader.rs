@@ -42,6 +42,8 @@ pub struct LoaderSettings {
     pub roles_path: Vec<PathBuf>,
     /// Folders that hold `ansible_collections/` (or are it), besides `collections/` beside the playbook.
     pub collections_path: Vec<PathBuf>,
+    /// Folders of custom modules for all playbooks (`ANSIBLE_LIBRARY`).
+    pub library: Vec<PathBuf>,
     /// Finds a module's type by its short or qualified name.
     pub modules: fn(&str) -> Option<&'static ResourceType>,
     /// All short module names, for suggestions.
@@ -56,6 +58,7 @@ impl Default for LoaderSettings {
         Self {
             roles_path: vec![],
             collections_path: vec![],
+            library: vec![],
             modules: registry::lookup,
             module_names: || registry::all().map(|t| t.name).collect(),
             resolve: None,

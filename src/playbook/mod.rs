@@ -22,6 +22,7 @@ mod loader;
 mod model;
 mod modules;
 mod plays;
+pub mod plugins;
 mod role_files;
 mod roles;
 mod statement;

@@ -160,6 +160,8 @@ pub struct CustomModule {
 pub enum CustomKind {
     PythonModule,
     ActionPlugin,
+    /// A module for Windows.
+    PowerShell,
     /// Any executable that takes Ansible's JSON argument file.
     Executable,
 }

@@ -385,6 +385,7 @@ impl Session<'_> {
                     places.push((root.join("library"), CustomKind::PythonModule));
                     places.push((root.join("action_plugins"), CustomKind::ActionPlugin));
                 }
+                places.extend(self.loader.settings.library.iter().map(|dir| (dir.clone(), CustomKind::PythonModule)));
                 *short
             }
             ["ansible", "builtin", _] => return None,
@@ -423,6 +424,7 @@ fn keywords_and<'a>(known: &[&'a str], around: &Around) -> Vec<&'a str> {
 fn find_in(dir: &Path, name: &str, kind: CustomKind) -> Option<CustomModule> {
     let python = dir.join(format!("{name}.py"));
     if python.is_file() {
+        let kind = if kind == CustomKind::ActionPlugin { kind } else { kind_of(&python) };
         return Some(CustomModule { path: python, kind });
     }
     if kind == CustomKind::ActionPlugin {
@@ -436,7 +438,31 @@ fn find_in(dir: &Path, name: &str, kind: CustomKind) -> Option<CustomModule> {
         .filter(|p| p.is_file() && p.file_stem().and_then(|s| s.to_str()) == Some(name))
         .collect();
     found.sort();
-    found.into_iter().next().map(|path| CustomModule { path, kind: CustomKind::Executable })
+    let is_note = |p: &PathBuf| {
+        p.extension()
+            .is_some_and(|e| matches!(e.to_str(), Some("md" | "rst" | "txt" | "yml" | "yaml" | "json" | "pyc")))
+    };
+    let path = found.into_iter().find(|p| !is_note(p))?;
+    Some(CustomModule { kind: kind_of(&path), path })
+}
+
+/// What a module's file is, by its text: Python that needs Ansible's libraries (or is no module of its own), PowerShell, a program.
+fn kind_of(path: &Path) -> CustomKind {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let Ok(text) = std::str::from_utf8(&bytes) else { return CustomKind::Executable };
+    if ending == "ps1" {
+        return CustomKind::PowerShell;
+    }
+    let first = text.lines().next().unwrap_or_default();
+    let is_python = ending == "py" || (first.starts_with("#!") && first.contains("python"));
+    let uses_ansible = text.lines().map(str::trim_start).any(|line| {
+        (line.starts_with("from ansible") || line.starts_with("import ansible")) && line.contains("module_utils")
+    });
+    match is_python {
+        true if uses_ansible || !text.contains("WANT_JSON") => CustomKind::PythonModule,
+        _ => CustomKind::Executable,
+    }
 }
 
 impl Task {
@@ -450,15 +476,22 @@ impl Task {
                     CustomKind::PythonModule => Problem::unsupported(format_args!(
                         "`{name}` is a custom Python module ({path}), and nodes need no Python here"
                     ))
-                    .help("say it with built-in modules, or make it a script or program and run it with `script`"),
+                    .help(
+                        "say it with built-in modules, or make it a program in any language that takes the file of \
+                         JSON that is its argument (with `WANT_JSON` in its text) and prints JSON",
+                    ),
                     CustomKind::ActionPlugin => Problem::unsupported(format_args!(
                         "`{name}` is a Python action plugin of the control machine ({path})"
                     ))
                     .help("say it with built-in modules"),
-                    CustomKind::Executable => {
-                        Problem::unsupported(format_args!("`{name}` is a custom module that is a program ({path})"))
-                            .help("run it with `script` for now")
+                    CustomKind::PowerShell => {
+                        Problem::unsupported(format_args!("`{name}` is a PowerShell module ({path})"))
+                            .help("kdeploy manages nodes with a POSIX shell")
                     }
+                    CustomKind::Executable => Problem::new(
+                        "unknown-module",
+                        format!("`{name}` is a program ({path}) that cannot be run here"),
+                    ),
                 }
             }
             None => Problem::unsupported(format_args!("the module `{name}`"))

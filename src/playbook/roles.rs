@@ -16,7 +16,7 @@ use super::role_files::Found;
 
 impl Loader {
     /// Folders that hold namespaces of collections: `collections/ansible_collections` beside the playbook first.
-    pub(super) fn collection_roots(&self, playbook_dir: &Path) -> Vec<PathBuf> {
+    pub fn collection_roots(&self, playbook_dir: &Path) -> Vec<PathBuf> {
         std::iter::once(playbook_dir.join("collections"))
             .chain(self.settings.collections_path.iter().cloned())
             .map(|p| if p.ends_with("ansible_collections") { p } else { p.join("ansible_collections") })

@@ -110,7 +110,7 @@ fn foreign(state: &JobState) -> Result<TaskResult, TaskResult> {
         for (key, value) in known {
             match (key.as_str(), value.as_bool()) {
                 ("changed", Some(changed)) => result.changed = changed,
-                _ => result = result.with(&key, super::uri::value_of(&value)),
+                _ => result = result.with(&key, kit::from_json(&value)),
             }
         }
     }

@@ -65,6 +65,7 @@ mod pam_limits;
 mod pause;
 mod ping;
 mod pip;
+pub mod program;
 mod raw;
 mod reboot;
 pub mod registry;
@@ -278,6 +279,8 @@ pub struct Setting<'a> {
     pub verbosity: u8,
     /// Opens a vaulted text (`$ANSIBLE_VAULT;…`) of the control machine with the run's vault secrets.
     pub decrypt: &'a dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>,
+    /// The custom program that the task runs.
+    pub program: Option<&'a program::Program>,
     /// Background tasks this run started.
     pub jobs: Arc<background::Jobs>,
     /// Asks the control machine to fetch a small text (a sums file).

@@ -52,6 +52,7 @@ impl Stage {
             },
             verbosity: 0,
             jobs: Arc::default(),
+            program: None,
             decrypt: &|_| Err(Problem::unsupported("vaults in tests")),
             fetch: &|_| Err(Problem::unsupported("downloads in tests")),
         };

@@ -374,7 +374,7 @@ impl Resource for Uri {
         if kind.contains("json")
             && let Ok(json) = serde_json::from_str::<serde_json::Value>(content)
         {
-            result = result.with("json", value_of(&json));
+            result = result.with("json", super::kit::from_json(&json));
         }
         let good = self.status.contains(&status);
         if self.return_content || !good {

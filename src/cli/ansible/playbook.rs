@@ -69,6 +69,7 @@ impl PlaybookSelect {
             tags: self.tags.clone(),
             skip_tags: self.skip_tags.clone(),
             start_at_task: self.start_at_task.clone(),
+            step: self.step,
             allow_empty: true,
             list_tasks: self.list_tasks,
             list_tags: self.list_tags,
@@ -82,9 +83,6 @@ impl PlaybookSelect {
 
 impl PlaybookArgs {
     pub fn run(self) -> Result<u8, Failure> {
-        if self.step {
-            return Err(Problem::unsupported("`--step`").into());
-        }
         if self.select.start_at_task.is_some() {
             return Err(Problem::unsupported("`--start-at-task`").into());
         }
