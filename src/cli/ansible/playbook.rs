@@ -7,7 +7,6 @@ use super::failure::Failure;
 use super::{ForeignOptions, exit_code, reporter, settings};
 use crate::options::{HostOptions, SelectOptions};
 use crate::plan::Sink;
-use crate::problem::Problem;
 use crate::report::Redactor;
 use crate::report::ansible::Callback;
 use crate::run::{Project, Request};
@@ -83,9 +82,6 @@ impl PlaybookSelect {
 
 impl PlaybookArgs {
     pub fn run(self) -> Result<u8, Failure> {
-        if self.select.start_at_task.is_some() {
-            return Err(Problem::unsupported("`--start-at-task`").into());
-        }
         for name in &self.playbooks {
             if !std::path::Path::new(name).exists() {
                 return Err(Failure::error(format!("the playbook: {name} could not be found")));
