@@ -404,22 +404,6 @@ fn absolute(url: &str, place: &str) -> String {
     }
 }
 
-pub(super) fn value_of(json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(b) => Value::from(*b),
-        Json::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
-            (Some(n), _, _) => Value::from(n),
-            (_, Some(n), _) => Value::from(n),
-            (_, _, n) => Value::from(n.unwrap_or_default()),
-        },
-        Json::String(s) => Value::from(s.as_str()),
-        Json::Array(items) => Value::from(items.iter().map(value_of).collect::<Vec<_>>()),
-        Json::Object(map) => Value::from_pairs(map.iter().map(|(k, v)| (k.as_str(), value_of(v)))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

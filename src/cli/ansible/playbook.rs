@@ -63,12 +63,12 @@ struct PlaybookSelect {
 }
 
 impl PlaybookSelect {
-    fn options(&self, flush_cache: bool) -> SelectOptions {
+    fn options(&self, flush_cache: bool, step: bool) -> SelectOptions {
         SelectOptions {
             tags: self.tags.clone(),
             skip_tags: self.skip_tags.clone(),
             start_at_task: self.start_at_task.clone(),
-            step: self.step,
+            step,
             allow_empty: true,
             list_tasks: self.list_tasks,
             list_tags: self.list_tags,
@@ -87,7 +87,7 @@ impl PlaybookArgs {
                 return Err(Failure::error(format!("the playbook: {name} could not be found")));
             }
         }
-        let select = self.select.options(self.foreign.flush_cache);
+        let select = self.select.options(self.foreign.flush_cache, self.step);
         let output = self.foreign.output();
         let callback = Callback::named(settings()?.text("stdout_callback").unwrap_or("default"))?;
         let report = std::cell::OnceCell::new();
