@@ -19,6 +19,8 @@ use serde_json::Value;
 
 /// How many playbooks are made.
 pub const PLAYBOOKS: u64 = 64;
+/// Of these the first are run by ansible-core too, which takes its time.
+pub const BY_ANSIBLE: u64 = 8;
 pub const STATES: [&str; 3] = ["fresh", "half", "drifted"];
 
 /// A repository with one playbook, and one sandbox for each state, each a host of its own.
@@ -194,7 +196,6 @@ fn all(range: std::ops::RangeInclusive<u64>, one: impl Fn(u64) -> [Score; 3] + S
 fn plans_of_some_generated_playbooks_come_true() {
     let faults: Vec<String> = all(1..=4, kdeploy).into_iter().flat_map(|s| s.faults).collect();
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
-    document::is_clean();
 }
 
 #[test]
@@ -213,8 +214,8 @@ fn plans_of_generated_playbooks_come_true() {
     }
     let ours = all(1..=PLAYBOOKS, kdeploy);
     let faults: Vec<String> = ours.iter().flat_map(|s| s.faults.iter().cloned()).collect();
-    if mode == "write" {
-        let theirs = std::env::var_os("KDEPLOY_ANSIBLE").map(|_| all(1..=PLAYBOOKS, ansible));
+    if mode == "write" || !document::exists() {
+        let theirs = std::env::var_os("KDEPLOY_ANSIBLE").map(|_| all(1..=BY_ANSIBLE, ansible));
         document::write(&ours, theirs.as_ref());
     }
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
