@@ -170,9 +170,6 @@ impl ApplyArgs {
         plan.mark_used(&path, started)?;
         terminal::catch_interrupts();
         project.run.keep_basis();
-        if !plan.left_out.is_empty() {
-            project.run.select_all_tags(true);
-        }
         project.run.set_guard(plan.guard());
         let outcome = project.apply(None, &terminal::interrupted);
         Ok(self.finish(&project, started, &outcome))

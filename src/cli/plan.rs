@@ -109,10 +109,15 @@ impl PlanArgs {
             None => planning::vault_key(&self.hosts.vault)?,
         };
         let document = project.document("plan", started, outcome, true);
+        let mut select = self.select.clone();
+        if self.planning.with_deps {
+            // What is left out is said step by step.
+            select.tags.clear();
+        }
         let saving = Saving {
             playbooks: &self.playbooks,
             hosts: &self.hosts,
-            select: &self.select,
+            select: &select,
             nodes: project.node_identities(),
             left_out,
             key: Some(&key),

@@ -72,6 +72,15 @@ impl Guard {
         if foretold.unknown {
             return None;
         }
+        if let Some(why) = self.change_since(key, answers) {
+            return Some(why);
+        }
+        (!foretold.acts).then(|| "the plan has nothing to do here".to_owned())
+    }
+
+    /// What changed since a saved plan, of what a step rests on.
+    pub fn change_since(&self, key: &StepKey, answers: &std::collections::BTreeMap<String, String>) -> Option<String> {
+        let foretold = self.saved.as_ref()?.get(key)?;
         let changed: Vec<String> = foretold
             .answers
             .iter()
@@ -83,7 +92,7 @@ impl Guard {
         if !changed.is_empty() {
             return Some(format!("changed since the plan: {}", changed.join("; ")));
         }
-        (!foretold.acts).then(|| "the plan has nothing to do here".to_owned())
+        None
     }
 
     /// A step it depends on that stopped.

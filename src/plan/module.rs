@@ -131,6 +131,12 @@ impl Interpreter {
                 return Turn::Act { draft: Box::new(draft), resource: job, change: Box::new(change) };
             }
         }
+        if let (Some(guard), Err(Stop::Failed(_)) | Ok(Verdict::Failed(_))) = (self.guard.clone(), &verdict)
+            && let Some(why) = guard.change_since(&self.key_of(st, &draft), &draft.basis.answers)
+        {
+            // What changed since a saved plan explains the failure.
+            return self.settled(st, draft, Ending::Stopped(why));
+        }
         match verdict {
             Err(Stop::Needs) => Turn::Needs {
                 target: draft.target.clone(),

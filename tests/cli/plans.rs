@@ -43,7 +43,8 @@ fn a_saved_plan_is_applied_once_and_shown() {
     assert!(bench.run(&["show", "plan.json", "--format", "html"]).out.starts_with("<!DOCTYPE html>"));
     let first = bench.run(&["apply", "plan.json", "--output", "json"]);
     assert_eq!(first.rc, 0, "{}{}", first.out, first.err);
-    assert_eq!(bench.read("out/after"), "4\n");
+    // A template that is one expression loses its last newline, as in Ansible.
+    assert_eq!(bench.read("out/after"), "4");
     let again = bench.run(&["apply", "plan.json"]);
     assert_eq!(again.rc, 1);
     assert!(again.err.contains("used-plan"), "{}", again.err);
