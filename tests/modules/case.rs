@@ -1,5 +1,6 @@
 //! Case files, and the tasks they stand for.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -38,6 +39,8 @@ pub struct Case {
     /// Why kdeploy is different on purpose: in all steps, or in those in check mode only.
     pub differs: Option<String>,
     pub check_differs: Option<String>,
+    /// Where kdeploy still differs and should not (open.yml): it must, so that the mark goes when it is mended.
+    pub open: Option<String>,
 }
 
 /// One task of a case.
@@ -68,6 +71,9 @@ pub fn read(path: &Path) -> Result<File, Box<dyn std::error::Error>> {
     let written: Written = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
     let module = written.module.unwrap_or_else(|| format!("ansible.builtin.{name}"));
     let only = std::env::var("KDEPLOY_PROOF_CASE").ok();
+    let list = std::fs::read_to_string(path.with_file_name("../open.yml")).unwrap_or_default();
+    let open: BTreeMap<String, BTreeMap<String, String>> = serde_yaml::from_str(&list)?;
+    let open = open.get(&name).cloned().unwrap_or_default();
     let mut cases = vec![];
     for (case, value) in written.cases {
         if only.as_ref().is_some_and(|o| *o != case) {
@@ -88,7 +94,8 @@ pub fn read(path: &Path) -> Result<File, Box<dyn std::error::Error>> {
             }
             other => return Err(format!("case {case}: {other}").into()),
         };
-        let mut case = Case { name: case, steps: vec![], apart, differs, check_differs };
+        let open = open.get(&case).cloned();
+        let mut case = Case { name: case, steps: vec![], apart, differs, check_differs, open };
         let mut last: Option<Map<String, Value>> = None;
         for step in steps {
             match step {

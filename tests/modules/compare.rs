@@ -89,6 +89,12 @@ pub fn differences(file: &File, theirs: &Side, ours: &Side) -> Vec<String> {
             let apart = case.check_differs.is_some() && step.task.contains_key("check_mode");
             if apart { &mut found_checked } else { of_case }.extend(found);
         }
+        if let Some(reason) = &case.open {
+            if found.is_empty() && found_checked.is_empty() {
+                all.push(format!("{}: open.yml says that it differs ({reason}), but it does not", case.name));
+            }
+            continue;
+        }
         if let (Some(reason), true) = (&case.check_differs, found_checked.is_empty()) {
             found.push(format!("{}: is said to differ in check mode ({reason}), but does not", case.name));
         }

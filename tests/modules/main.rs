@@ -23,6 +23,8 @@
 //! where kdeploy is different on purpose (the resource's manual says so): then the comparison must fail. `check_differs: REASON` is
 //! that for the steps in check mode, while the others must be the same.
 //!
+//! `open.yml` names cases where kdeploy still differs and should not.
+//!
 //! KDEPLOY_PROOF_CASE=NAME runs one case only. Needs ansible-core and root: run by `./test modules`.
 
 mod case;

@@ -247,7 +247,6 @@ impl Form for Default {
                     // An item's line has a blank at its end.
                     let item = item.map(|i| format!(" => (item={i}) ")).unwrap_or_default();
                     let shown = self.shown(step);
-                    let shown = if item.is_empty() { shown.as_str() } else { shown.trim_start() };
                     self.result_line(&format!("skipping: [{host}]{item}{shown}"), Color::Skip);
                 }
             }
