@@ -69,7 +69,7 @@ impl Interpreter {
         };
         let result = TaskResult::unchanged()
             .with("include", args.file.clone())
-            .with("include_args", Value::from_pairs(Vec::<(String, Value)>::new()));
+            .with("include_args", told(&draft, &["file", "_raw_params"]));
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included {}", crate::source::display_path(&path)));
         step.included = Some(path);
@@ -105,7 +105,7 @@ impl Interpreter {
             Ok(role) => role,
             Err(problems) => return self.problem(st, draft, first(problems)),
         };
-        let result = TaskResult::unchanged().with("include", args.file.clone());
+        let result = TaskResult::unchanged().with("include_args", told(&draft, &[]));
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included role {}", args.file));
         step.included = Some(args.file.into());
@@ -365,4 +365,19 @@ fn first(problems: Problems) -> Problem {
         problem = problem.note(other.to_string());
     }
     problem
+}
+
+/// `include_args` of the result: what the include was given, as Ansible tells it; `apply` as it stands in the file.
+fn told(draft: &Draft, without: &[&str]) -> Value {
+    let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args else {
+        return Value::from_pairs(Vec::<(String, Value)>::new());
+    };
+    Value::from_pairs(pairs.iter().filter_map(|(name, node)| {
+        let name = name.as_str().filter(|n| !without.contains(n))?;
+        let value = match name {
+            "apply" => node.to_value(),
+            _ => draft.context.value(node).unwrap_or_else(|_| node.to_value()),
+        };
+        Some((name.to_owned(), value))
+    }))
 }
