@@ -260,6 +260,24 @@ pub fn exclusive(args: &crate::resources::Args, a: &str, b: &str) -> Result<(), 
     Ok(())
 }
 
+/// JSON as a value.
+pub fn from_json(json: &serde_json::Value) -> minijinja::Value {
+    use minijinja::Value;
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(b) => Value::from(*b),
+        Json::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
+            (Some(n), _, _) => Value::from(n),
+            (_, Some(n), _) => Value::from(n),
+            (_, _, n) => Value::from(n.unwrap_or_default()),
+        },
+        Json::String(s) => Value::from(s.as_str()),
+        Json::Array(items) => Value::from(items.iter().map(from_json).collect::<Vec<_>>()),
+        Json::Object(map) => Value::from_pairs(map.iter().map(|(k, v)| (k.as_str(), from_json(v)))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -294,23 +312,5 @@ mod tests {
         fn unknown_variables_leave_the_text(text in "\\PC*") {
             prop_assert_eq!(expand_variables(&text, &|_| None), text);
         }
-    }
-}
-
-/// JSON as a value.
-pub fn from_json(json: &serde_json::Value) -> minijinja::Value {
-    use minijinja::Value;
-    use serde_json::Value as Json;
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(b) => Value::from(*b),
-        Json::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
-            (Some(n), _, _) => Value::from(n),
-            (_, Some(n), _) => Value::from(n),
-            (_, _, n) => Value::from(n.unwrap_or_default()),
-        },
-        Json::String(s) => Value::from(s.as_str()),
-        Json::Array(items) => Value::from(items.iter().map(from_json).collect::<Vec<_>>()),
-        Json::Object(map) => Value::from_pairs(map.iter().map(|(k, v)| (k.as_str(), from_json(v)))),
     }
 }
