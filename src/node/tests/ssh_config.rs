@@ -57,13 +57,15 @@ fn a_jump_of_the_configuration_leads_to_a_node_by_both_transports() {
     fs::copy(jump.path("key.pub"), node.path("authorized")).expect("copied");
     let known =
         fs::read_to_string(jump.path("known")).expect("read") + &fs::read_to_string(node.path("known")).expect("read");
-    fs::write(jump.path("both"), known).expect("written");
-    let config = jump.path("ssh_config");
-    let dir = jump.dir.path().display();
+    fs::write(node.path("both"), known).expect("written");
+    // All of it in the node's folder: the jump host goes before the test ends.
+    fs::copy(jump.path("key"), node.path("jump-key")).expect("copied");
+    let config = node.path("ssh_config");
+    let dir = node.dir.path().display();
     fs::write(
         &config,
         format!(
-            "Host bastion\n  Port {}\nHost inner\n  Port {}\n  ProxyJump bastion\nHost *\n  HostName 127.0.0.1\n  IdentityFile {dir}/key\n  IdentitiesOnly yes\n  UserKnownHostsFile {dir}/both\n",
+            "Host bastion\n  Port {}\nHost inner\n  Port {}\n  ProxyJump bastion\nHost *\n  HostName 127.0.0.1\n  IdentityFile {dir}/jump-key\n  IdentitiesOnly yes\n  UserKnownHostsFile {dir}/both\n",
             jump.port, node.port
         ),
     )
