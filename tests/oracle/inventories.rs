@@ -110,7 +110,9 @@ fn compare(case: &Case) -> Result<(), Failed> {
         if case.hidden.iter().any(|word| shown.contains(word.as_str())) {
             return Err(format!("{our_words}: a secret is shown\n{shown}").into());
         }
-        let expected = case.hidden.iter().fold(expected, |text, word| text.replace(word, "********"));
+        // A star begins an alias where YAML does not quote it.
+        let stars = if their_words.contains("--yaml") { "'********'" } else { "********" };
+        let expected = case.hidden.iter().fold(expected, |text, word| text.replace(word, stars));
         let same = if their_words.contains("--yaml") {
             data(&expected)? == data(&shown)?
         } else {
