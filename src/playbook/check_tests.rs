@@ -140,13 +140,12 @@ fn every_problem_is_listed() {
     [not-supported] site.yml:14:5: not supported yet: the module `some.where.nothing`
       help: `kdeploy doc` lists the modules there are
     [not-supported] site.yml:15:5: not supported yet: `mine` is a custom Python module (library/mine.py), and nodes need no Python here
-      help: say it with built-in modules, or make it a script or program and run it with `script`
+      help: say it with built-in modules, or make it a program in any language that takes the file of JSON that is its argument (with `WANT_JSON` in its text) and prints JSON
     [file-not-found] site.yml:16:17: no such file: `nofile`
       note: looked for files/nofile
       note: looked for nofile
-    [unknown-filter] site.yml:17:26: there is no filter `my_filter`
-      help: plugins in Python do not run here: say it with built-in filters, or compute it in a task
-      note: filter_plugins/mine.py has one written in Python
+    [not-supported] site.yml:17:26: not supported yet: `my_filter` is a custom Python filter (filter_plugins/mine.py)
+      help: say it with the filters there are, or set a variable with what it gives
     [template-syntax] roles/web/templates/web.j2:3:7: syntax error in template: unexpected end of statement block, expected an expression
     [undefined-variable] roles/web/tasks/inner.yml:2:20: nothing defines `web_prt`
       help: a variable with a similar name exists: `web_port` (roles/web/defaults/main.yml:1)
