@@ -102,7 +102,8 @@ impl Interpreter {
         }
         let place = self.place(st);
         self.run.together.arrive(&self.host, place.clone());
-        let (fatal, failed) = self.run.together.await_all(&place, self.run.options.forks);
+        let next = self.current(st).map(|(task, _)| once_key(st, &task));
+        let (fatal, failed) = self.run.together.await_all(&place, next.as_ref(), self.run.options.forks);
         if st.failed || st.end != End::Running {
             return;
         }

@@ -206,8 +206,11 @@ impl Interpreter {
             return;
         }
         st.meet |= draft.any_errors_fatal || self.play.max_fail_percentage.is_some();
+        let key = once_key(st, &draft.task);
+        if failed {
+            self.run.together.fails_at(&self.host, key.clone());
+        }
         if failed && draft.any_errors_fatal {
-            let key = once_key(st, &draft.task);
             Arc::make_mut(&mut st.seen_fatal).insert(key.clone());
             self.run.together.set_fatal(key);
         }

@@ -28,6 +28,13 @@ impl Place {
     /// other, the longer one is still inside and thus earlier.
     fn order(&self, other: &Self) -> Ordering {
         self.play.cmp(&other.play).then_with(|| {
+            // A host that has not begun yet is before everything.
+            let waits = |place: &Self| place.position.is_empty() && !place.ended;
+            match (waits(self), waits(other)) {
+                (true, false) => return Ordering::Less,
+                (false, true) => return Ordering::Greater,
+                _ => {}
+            }
             for (a, b) in self.position.iter().zip(&other.position) {
                 match a.cmp(b) {
                     Ordering::Equal => {}
@@ -77,6 +84,8 @@ struct State {
     working: usize,
     /// Tasks that failed somewhere with `any_errors_fatal`.
     fatal: BTreeSet<OnceKey>,
+    /// The task that each failed host failed at.
+    failed_at: HashMap<String, OnceKey>,
     /// `meta: end_play`: no further batch of the play runs.
     play_ended: bool,
     /// `meta: clear_host_errors`: these hosts, and all that failed in earlier plays, take part again.
@@ -110,6 +119,7 @@ impl Together {
         state.places.clear();
         state.once.clear();
         state.fatal.clear();
+        state.failed_at.clear();
         state.play_ended = false;
         state.cleared.clear();
         state.cleared_earlier = false;
@@ -172,15 +182,23 @@ impl Together {
         true
     }
 
-    /// Waits until all hosts of the batch have done everything before `place`: the tasks that failed for all, and how many hosts failed.
-    pub fn await_all(&self, place: &Place, limit: usize) -> (BTreeSet<OnceKey>, usize) {
+    /// Waits until all hosts of the batch have done everything before `place`, where the task of `key` is next: the tasks that failed for
+    /// all, and how many hosts failed. Who is quicker and failed at that very task is not counted yet: this host runs it too.
+    pub fn await_all(&self, place: &Place, key: Option<&OnceKey>, limit: usize) -> (BTreeSet<OnceKey>, usize) {
         self.wait(limit, |state| {
-            state
-                .places
-                .values()
-                .all(|p| p.has_reached(place))
-                .then(|| (state.fatal.clone(), state.places.values().filter(|p| p.failed).count()))
+            if !state.places.values().all(|p| p.has_reached(place)) {
+                return None;
+            }
+            let fatal = state.fatal.iter().filter(|k| Some(*k) != key).cloned().collect();
+            let counts =
+                |(host, p): &(&String, &Place)| p.failed && state.failed_at.get(*host).is_none_or(|k| Some(k) != key);
+            Some((fatal, state.places.iter().filter(counts).count()))
         })
+    }
+
+    /// Where a host failed.
+    pub fn fails_at(&self, host: &str, key: OnceKey) {
+        lock(&self.state).failed_at.insert(host.to_owned(), key);
     }
 
     /// A task failed, and that is a failure of all hosts.
