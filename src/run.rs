@@ -215,10 +215,27 @@ pub fn check(request: &Request) -> Result<Checked, Problems> {
     let engine = engine(&settings, &secrets);
     let decrypt = Decrypt::with(&secrets);
     let extra_vars = crate::vars::extra_vars(&request.hosts.extra_vars, &|path| read_yaml(path, &decrypt))?;
-    let (paths, playbook_dir) = find_playbooks(request, &settings)?;
+    let cwd = std::env::current_dir().unwrap_or_default();
+    let root = settings.root().unwrap_or(&cwd).clone();
+    let (mut paths, playbook_dir) = match find_playbooks(request, &settings) {
+        Err(problem) if request.playbooks.is_empty() && settings.playbook().is_none() => {
+            let found = all_playbooks(&root);
+            let dir = found.first().and_then(|p| p.parent()).map(Path::to_owned);
+            dir.map(|dir| (found, dir)).ok_or(problem)?
+        }
+        other => other?,
+    };
+    if request.playbooks.is_empty() {
+        for path in all_playbooks(&root) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+    }
     let inventory = load_inventory(request, &settings, &engine, &decrypt, &extra_vars, &live)?;
     let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars, decrypt));
     live.finish();
+    let tags = [SelectOptions::split(&request.select.tags), SelectOptions::split(&request.select.skip_tags)].concat();
     Ok(playbook::check::check(&playbook::check::Check {
         loader: &loader,
         engine: &engine,
@@ -226,7 +243,31 @@ pub fn check(request: &Request) -> Result<Checked, Problems> {
         // Without hosts no variable can be said to be undefined.
         inventory: Some(&inventory).filter(|i| !i.hosts.is_empty()),
         extra_vars: extra_vars.vars.keys().cloned().collect(),
+        limit: request.hosts.limit.as_deref(),
+        tags: &tags,
+        root: &root,
     }))
+}
+
+/// The playbooks of a repository: lists of plays in its folder and in playbooks/.
+fn all_playbooks(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for dir in [root.to_owned(), root.join("playbooks")] {
+        let mut names = playbooks_in(std::slice::from_ref(&dir));
+        names.sort();
+        // Of what cannot be read only the folder says what it is: another program's file may lie beside the playbooks.
+        let is_theirs = dir.ends_with("playbooks");
+        found.extend(names.into_iter().map(|name| dir.join(name)).filter(|path| {
+            let read = crate::yaml::load_file(path).and_then(|loaded| loaded.single());
+            let is_play = |node: &crate::yaml::Node| {
+                node.as_map().is_some_and(|m| {
+                    ["hosts", "import_playbook", "ansible.builtin.import_playbook"].iter().any(|k| m.get(k).is_some())
+                })
+            };
+            read.map_or(is_theirs, |node| node.as_seq().is_some_and(|plays| plays.iter().any(is_play)))
+        }));
+    }
+    found
 }
 
 /// An inventory to show.

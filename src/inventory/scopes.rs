@@ -84,7 +84,8 @@ impl Inventory {
     }
 
     /// Where group_vars and host_vars beside the inventory are looked for.
-    pub(super) fn bases(&self) -> Vec<PathBuf> {
+    /// The folders of the sources: group_vars and host_vars are looked for in them.
+    pub fn bases(&self) -> Vec<PathBuf> {
         let mut bases = vec![];
         for source in &self.sources {
             let base = if source.is_dir() {

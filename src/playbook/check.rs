@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use crate::inventory::Inventory;
 use crate::problem::{Problem, nearest};
-use crate::source::{SourceFile, display_path};
+use crate::source::{SourceFile, Span, display_path};
 use crate::template::Engine;
-use crate::yaml::{Node, read_source};
+use crate::yaml::Node;
 
-use super::check_files::{argument, custom_plugin, files_below, files_like, possible_names, search_paths};
+use super::check_files::{custom_plugin, files_below, possible_names, search_paths, variable_files_like};
 use super::check_names::{Names, fixed_parts, matches};
 use super::check_template::{Named, Scan};
 use super::check_walk::{FlatPlay, Step};
@@ -30,6 +30,11 @@ pub struct Check<'a> {
     pub inventory: Option<&'a Inventory>,
     /// Names given by -e.
     pub extra_vars: Vec<String>,
+    /// `--limit`, `--tags` and `--skip-tags`: what they name exists.
+    pub limit: Option<&'a str>,
+    pub tags: &'a [String],
+    /// The folder of the repository: what lies in it belongs to what is checked, also if no play reaches it.
+    pub root: &'a Path,
 }
 
 /// What was found.
@@ -47,6 +52,7 @@ pub fn check(what: &Check) -> Checked {
         found: Checked::default(),
         seen: HashSet::new(),
         files: BTreeMap::new(),
+        hides_names: false,
     };
     for name in &what.extra_vars {
         checker.names.add(name, None);
@@ -59,13 +65,19 @@ pub fn check(what: &Check) -> Checked {
         plays.extend(outcome.value.plays);
     }
     let flat: Vec<FlatPlay> = plays.iter().map(|play| checker.flatten(play)).collect();
+    let unreached = checker.unreached(&flat);
     checker.inventory(&plays);
-    for play in &flat {
+    for play in flat.iter().chain(&unreached) {
         checker.definitions(play);
     }
     for play in &flat {
+        checker.play_uses(play);
+    }
+    for play in flat.iter().chain(&unreached) {
         checker.uses(play);
     }
+    checker.unreached_templates(flat.iter().chain(&unreached));
+    checker.selection(&flat);
     let mut found = checker.found;
     let mut roots: Vec<PathBuf> =
         what.playbooks.iter().filter_map(|p| Some(super::loader::absolute(p).parent()?.to_owned())).collect();
@@ -91,7 +103,9 @@ pub(super) struct Checker<'a> {
     /// Uses reported already.
     seen: HashSet<(String, PathBuf, usize)>,
     /// Template files that were read.
-    files: BTreeMap<PathBuf, Option<Arc<SourceFile>>>,
+    pub(super) files: BTreeMap<PathBuf, Option<Arc<SourceFile>>>,
+    /// A file that could not be opened, or a program that gives facts: they may define any name.
+    hides_names: bool,
 }
 
 impl Checker<'_> {
@@ -116,10 +130,20 @@ impl Checker<'_> {
                             }
                         }
                     }
-                    Err(problem) => self.found.problems.push(problem),
+                    Err(problem) => self.unreadable(problem),
                 }
             }
         }
+    }
+
+    /// A file that cannot be read: vaulted without its password is no mistake in it.
+    pub(super) fn unreadable(&mut self, problem: Problem) {
+        if !problem.code.starts_with("vault") {
+            self.found.problems.push(problem);
+            return;
+        }
+        self.hides_names = true;
+        self.found.warnings.push(problem.note("it was not checked, and variables that nothing defines are not told"));
     }
 
     /// First walk: what defines variables.
@@ -132,10 +156,12 @@ impl Checker<'_> {
             self.names.add_node(prompt.as_map().and_then(|m| m.get("name")));
         }
         for entry in &play.vars_files {
+            let mut files = vec![];
             for file in super::keywords::list(entry) {
                 let Some(text) = scalar_text(&file) else { continue };
-                let _ = self.variables_like(&text, |name| vec![dir.join("vars").join(name), dir.join(name)]);
+                files.push((text, file.span.clone()));
             }
+            self.vars_files(&files, &dir);
         }
         for role in &flat.roles {
             for vars in [&role.defaults, &role.vars, &role.params, &role.keywords.vars] {
@@ -167,6 +193,7 @@ impl Checker<'_> {
         self.names.add_node(task.register.as_ref());
         self.names.add_node(task.loop_control.loop_var.as_ref());
         self.names.add_node(task.loop_control.index_var.as_ref());
+        self.hides_names |= is_program(task);
         let Action::Module { name, .. } = &task.action else { return };
         let named = match &task.args {
             TaskArgs::Named(named) | TaskArgs::Free(_, named) | TaskArgs::Template(_, named) => named,
@@ -215,13 +242,27 @@ impl Checker<'_> {
         }
     }
 
+    /// One entry of `vars_files`: the first of its files that is there counts.
+    fn vars_files(&mut self, files: &[(String, Span)], dir: &Path) {
+        let places = |name: &str| vec![dir.join("vars").join(name), dir.join(name)];
+        let mut is_there = false;
+        for (name, _) in files {
+            is_there |= self.variables_like(name, places) || name.contains("{{");
+        }
+        if let (false, Some((name, span))) = (is_there, files.first()) {
+            self.missing(name, span, &places(name));
+        }
+    }
+
     /// The variables of every file that a (templated) name may mean; false if there is none.
     fn variables_like(&mut self, name: &str, places: impl Fn(&str) -> Vec<PathBuf>) -> bool {
         let paths = if name.contains("{{") {
-            files_like(name, places)
+            variable_files_like(name, places)
         } else {
             places(name).into_iter().find(|p| p.is_file()).into_iter().collect()
         };
+        // A file whose name only the run knows may define any name.
+        self.hides_names |= paths.is_empty() && name.contains("{{");
         for path in &paths {
             self.variables_file(path);
         }
@@ -231,14 +272,12 @@ impl Checker<'_> {
     fn variables_file(&mut self, path: &Path) {
         match self.what.loader.file(path) {
             Ok((node, _)) => self.names.add_keys(&node),
-            // Vaulted: what it defines is not known; what is wrong with it is reported where it is used.
-            Err(problem) if problem.code == "vaulted-file" => {}
-            Err(problem) => self.found.problems.push(problem),
+            Err(problem) => self.unreadable(problem),
         }
     }
 
-    /// Second walk: what is used.
-    fn uses(&mut self, flat: &FlatPlay) {
+    /// Second walk: what the play itself uses.
+    fn play_uses(&mut self, flat: &FlatPlay) {
         let play = &flat.play;
         let mut scan = Scan::default();
         play.keywords.vars.iter().for_each(|(_, node)| scan.node(node));
@@ -247,6 +286,10 @@ impl Checker<'_> {
         }
         self.keywords(&mut scan, &play.keywords);
         self.report(scan, &BTreeSet::new(), flat);
+    }
+
+    /// Second walk: what its roles and tasks use.
+    fn uses(&mut self, flat: &FlatPlay) {
         for role in &flat.roles {
             let mut scan = Scan::default();
             for vars in [&role.defaults, &role.vars, &role.params, &role.keywords.vars] {
@@ -286,8 +329,7 @@ impl Checker<'_> {
 
     fn step(&mut self, step: &Step, flat: &FlatPlay) {
         let task = &step.task;
-        let is_program = task.custom.as_ref().is_some_and(|c| c.kind == super::CustomKind::Executable);
-        if matches!(task.action, Action::Unknown { .. }) && !is_program {
+        if matches!(task.action, Action::Unknown { .. }) && !is_program(task) {
             self.found.problems.push(task.unknown_module());
         }
         // What the conditions around ask for may be used in the task.
@@ -323,7 +365,7 @@ impl Checker<'_> {
         if let Some(apply) = &task.apply {
             self.keywords(&mut scan, apply);
         }
-        self.files(step, flat, &guards, &mut scan);
+        self.files(step, flat, &guards, &scan);
         self.report(scan, &guards, flat);
         self.notifications(step, flat);
     }
@@ -348,77 +390,6 @@ impl Checker<'_> {
                 .is_some_and(|s| s.kind == crate::resources::Kind::Condition)
                 || (module == "debug" && name == "var");
             if is_condition { scan.condition(value) } else { scan.node(value) }
-        }
-    }
-
-    /// Files that a task takes from the control machine: they exist, and templates can be read.
-    fn files(&mut self, step: &Step, flat: &FlatPlay, guards: &BTreeSet<String>, own: &mut Scan) {
-        let task = &step.task;
-        let Action::Module { name: module, .. } = &task.action else { return };
-        let folder = match module.as_str() {
-            "template" => "templates",
-            "copy" | "unarchive" | "script" | "assemble" | "patch" | "synchronize" => "files",
-            _ => return,
-        };
-        let is_true = |key: &str| {
-            argument(task, key).is_some_and(|n| {
-                n.has_template() || scalar_text(n).as_deref().and_then(crate::resources::truth) == Some(true)
-            })
-        };
-        if is_true("remote_src") || module == "synchronize" || module == "assemble" {
-            return;
-        }
-        let source = match (&task.args, module.as_str()) {
-            (TaskArgs::Free(text, _), "script") => {
-                let first = text.as_str().and_then(|t| t.split_whitespace().next()).unwrap_or_default();
-                if first.contains("{{") {
-                    return;
-                }
-                Node::text(first, &text.span)
-            }
-            _ => match argument(task, "src") {
-                Some(node) => node.clone(),
-                None => return,
-            },
-        };
-        if scalar_text(&source).is_none_or(|text| text.contains("://")) {
-            return;
-        }
-        let dir = flat.play.playbook.parent().unwrap_or(Path::new("")).to_owned();
-        let paths = search_paths(step.role.as_ref(), &task.span, &dir);
-        let is_template = module == "template";
-        let first_found = task.loop_.as_ref().is_some_and(|l| l.kind == "first_found");
-        let mut found = vec![];
-        for name in possible_names(task, &source) {
-            if name.contains("{{") {
-                found.extend(files_like(&name, |name| paths.candidates(folder, name)));
-                continue;
-            }
-            match paths.find(folder, name.trim_end_matches('/')) {
-                Ok(path) => found.push(path),
-                // An earlier task may make a file of that path.
-                Err(_) if first_found || name.starts_with(['/', '~']) => {}
-                Err(tried) => {
-                    let mut problem =
-                        Problem::new("file-not-found", format!("no such file: `{name}`")).at(&source.span);
-                    for path in &tried {
-                        problem = problem.note(format!("looked for {}", display_path(path)));
-                    }
-                    self.found.problems.push(problem);
-                }
-            }
-        }
-        if !is_template {
-            return;
-        }
-        for path in found {
-            let file = self.files.entry(path.clone()).or_insert_with(|| read_source(&path).ok()).clone();
-            let Some(file) = file else { continue };
-            let mut scan = Scan::default();
-            scan.file(&file);
-            let mut all_guards = guards.clone();
-            all_guards.extend(own.guards.iter().cloned());
-            self.report(scan, &all_guards, flat);
         }
     }
 
@@ -447,7 +418,7 @@ impl Checker<'_> {
     }
 
     /// Turns what was scanned into problems.
-    fn report(&mut self, scan: Scan, guards: &BTreeSet<String>, flat: &FlatPlay) {
+    pub(super) fn report(&mut self, scan: Scan, guards: &BTreeSet<String>, flat: &FlatPlay) {
         self.found.problems.extend(scan.problems);
         for filter in &scan.filters {
             if !self.what.engine.knows_filter(&filter.name) {
@@ -469,7 +440,7 @@ impl Checker<'_> {
             }
         }
         // Without an inventory, or beside an include that may bring anything, a name may be defined elsewhere.
-        if self.what.inventory.is_none() || flat.is_open {
+        if self.what.inventory.is_none() || flat.is_open || self.hides_names {
             return;
         }
         for used in scan.uses {
@@ -512,4 +483,9 @@ impl Checker<'_> {
         }
         problem.nearest(short, known)
     }
+}
+
+/// A module of the repository that is a program.
+fn is_program(task: &Task) -> bool {
+    task.custom.as_ref().is_some_and(|c| c.kind == super::CustomKind::Executable)
 }

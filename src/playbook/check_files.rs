@@ -62,6 +62,15 @@ fn from_loop(task: &Task, text: &str) -> Option<Vec<String>> {
 
 /// Existing files that a templated name may mean: the file's name may vary, its folder may not.
 pub(super) fn files_like(name: &str, places: impl Fn(&str) -> Vec<PathBuf>) -> Vec<PathBuf> {
+    like(name, places, false)
+}
+
+/// The same for files of variables: to know a name too many does no harm, so `{{ x }}.yml` is any of a folder's.
+pub(super) fn variable_files_like(name: &str, places: impl Fn(&str) -> Vec<PathBuf>) -> Vec<PathBuf> {
+    like(name, places, true)
+}
+
+fn like(name: &str, places: impl Fn(&str) -> Vec<PathBuf>, take_any: bool) -> Vec<PathBuf> {
     let (folder, base) = match name.rsplit_once('/') {
         // A template that holds a slash of its own.
         Some((folder, base)) if folder.matches("{{").count() == folder.matches("}}").count() => (folder, base),
@@ -81,12 +90,17 @@ pub(super) fn files_like(name: &str, places: impl Fn(&str) -> Vec<PathBuf>) -> V
     let mut found = vec![];
     for place in places(&if folder.is_empty() { "x".to_owned() } else { format!("{folder}/x") }) {
         let Some(dir) = place.parent() else { continue };
-        if is_weak && folder.is_empty() && !dir.components().any(|c| own.iter().any(|o| c.as_os_str() == *o)) {
+        if is_weak
+            && !take_any
+            && folder.is_empty()
+            && !dir.components().any(|c| own.iter().any(|o| c.as_os_str() == *o))
+        {
             continue;
         }
         for path in files_below(dir, 1) {
             let is_like = path.file_name().and_then(|n| n.to_str()).is_some_and(|n| matches(n, &parts));
-            if is_like && !found.contains(&path) {
+            let is_variables = path.extension().is_none_or(|e| matches!(e.to_str(), Some("yml" | "yaml" | "json")));
+            if is_like && (is_variables || !take_any) && !found.contains(&path) {
                 found.push(path);
             }
         }

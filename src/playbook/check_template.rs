@@ -19,6 +19,15 @@ pub(super) struct Named {
     pub span: Span,
 }
 
+/// A template file that a template includes, imports or extends, or that a lookup names.
+#[derive(Debug, Clone)]
+pub(super) struct NamedFile {
+    pub name: String,
+    pub span: Span,
+    /// It does no harm that it is not there.
+    pub is_optional: bool,
+}
+
 /// Everything the scanned texts use.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -29,6 +38,9 @@ pub(super) struct Scan {
     pub filters: Vec<Named>,
     pub tests: Vec<Named>,
     pub lookups: Vec<Named>,
+    pub templates: Vec<NamedFile>,
+    /// Names that template files bind: what they include sees them.
+    pub bound: BTreeSet<String>,
     pub problems: Vec<Problem>,
 }
 
@@ -151,6 +163,7 @@ impl<'a> Walk<'a> {
 
     fn finish(self) {
         let Self { scan, uses, bound, .. } = self;
+        scan.bound.extend(bound.iter().cloned());
         scan.uses
             .extend(uses.into_iter().filter(|u| !bound.contains(&u.name) && !FUNCTIONS.contains(&u.name.as_str())));
     }
@@ -169,7 +182,8 @@ impl<'a> Walk<'a> {
     fn stmt(&mut self, stmt: &Stmt) {
         match &stmt.kind {
             StmtKind::Text(_) | StmtKind::Break | StmtKind::Continue => {}
-            StmtKind::Emit(e) | StmtKind::Do(e) | StmtKind::Extends(e) => self.expr(e, false),
+            StmtKind::Emit(e) | StmtKind::Do(e) => self.expr(e, false),
+            StmtKind::Extends(name) => self.template_name(name, false),
             StmtKind::For(f) => {
                 self.bind(&f.target);
                 self.expr(&f.iter, false);
@@ -217,16 +231,31 @@ impl<'a> Walk<'a> {
                 self.macro_body(caller);
             }
             StmtKind::Block { body, .. } => self.body(body),
-            StmtKind::Include { name, .. } => self.expr(name, false),
+            StmtKind::Include { name, ignore_missing, .. } => self.template_name(name, *ignore_missing),
             StmtKind::Import { name, alias, .. } => {
-                self.expr(name, false);
+                self.template_name(name, false);
                 self.bound.insert(alias.to_string());
             }
             StmtKind::FromImport { name, names, .. } => {
-                self.expr(name, false);
+                self.template_name(name, false);
                 self.bound.extend(names.iter().map(|(_, alias)| alias.to_string()));
             }
             StmtKind::Group(body) => self.body(body),
+        }
+    }
+
+    /// The name of another template: of a list of them, the first that is there counts.
+    fn template_name(&mut self, name: &Expr, ignore_missing: bool) {
+        self.expr(name, false);
+        let (names, is_list) = match &name.kind {
+            ExprKind::List(parts) | ExprKind::Tuple(parts) => (parts.iter().collect(), true),
+            _ => (vec![name], false),
+        };
+        for part in names {
+            if let Some(file) = text(part) {
+                let Named { name, span } = self.named(file, part);
+                self.scan.templates.push(NamedFile { name, span, is_optional: ignore_missing || is_list });
+            }
         }
     }
 
@@ -323,6 +352,9 @@ impl<'a> Walk<'a> {
                 if let Some(lookup) = args.positional.first().and_then(text) {
                     let named = self.named(lookup, expr);
                     self.scan.lookups.push(named);
+                    if let ("template", Some(file)) = (short(lookup), args.positional.get(1)) {
+                        self.template_name(file, args.named.iter().any(|(name, _)| &**name == "errors"));
+                    }
                 }
             }
             _ => self.expr(target, false),

@@ -2,10 +2,12 @@
 //!
 //! Part of `check`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::problem::Problem;
+use crate::source::Span;
 use crate::yaml::Node;
 
 use super::check::Checker;
@@ -17,7 +19,7 @@ use super::loader::{FileCall, Loader, RoleCall, scalar_text};
 use super::model::{Action, Block, BlockOrigin, Item, Keywords, Play, RoleUse, Task};
 
 /// Files and roles that were followed already, with the role they were followed for.
-type Open = HashSet<(PathBuf, Option<PathBuf>)>;
+pub(super) type Open = HashSet<(PathBuf, Option<PathBuf>)>;
 
 /// One task with everything around it.
 pub(super) struct Step {
@@ -38,18 +40,32 @@ pub(super) struct FlatPlay {
     pub templated_handlers: Vec<Vec<String>>,
     /// An include whose name is not known: it may bring anything.
     pub is_open: bool,
+    /// Where the handlers of each role (by its folder; the play's: none) were seen first.
+    named_handlers: HashMap<(Option<PathBuf>, String), Span>,
 }
 
-impl Checker<'_> {
-    pub(super) fn flatten(&mut self, play: &Arc<Play>) -> FlatPlay {
-        let mut flat = FlatPlay {
-            play: play.clone(),
+impl FlatPlay {
+    fn new(play: Arc<Play>) -> Self {
+        Self {
+            play,
             steps: vec![],
             roles: vec![],
             handlers: BTreeSet::new(),
             templated_handlers: vec![],
             is_open: false,
-        };
+            named_handlers: HashMap::new(),
+        }
+    }
+
+    /// Tasks of which nobody knows who calls them.
+    pub(super) fn open(play: Arc<Play>) -> Self {
+        Self { is_open: true, ..Self::new(play) }
+    }
+}
+
+impl Checker<'_> {
+    pub(super) fn flatten(&mut self, play: &Arc<Play>) -> FlatPlay {
+        let mut flat = FlatPlay::new(play.clone());
         let mut open: Open = HashSet::new();
         let keywords = vec![Arc::new(play.keywords.clone())];
         for items in [&play.pre_tasks, &play.tasks, &play.post_tasks] {
@@ -65,7 +81,7 @@ impl Checker<'_> {
         flat
     }
 
-    fn items(
+    pub(super) fn items(
         &mut self,
         items: &[Item],
         chain: &[Arc<Keywords>],
@@ -108,7 +124,7 @@ impl Checker<'_> {
         }
     }
 
-    fn role(&mut self, role: &Arc<RoleUse>, chain: &[Arc<Keywords>], flat: &mut FlatPlay, open: &mut Open) {
+    pub(super) fn role(&mut self, role: &Arc<RoleUse>, chain: &[Arc<Keywords>], flat: &mut FlatPlay, open: &mut Open) {
         if let Item::Block(block) = role.as_block() {
             self.block(&block, chain, None, flat, open);
         }
@@ -122,7 +138,13 @@ impl Checker<'_> {
         self.handlers(&entries, chain, flat, open);
     }
 
-    fn handlers(&mut self, entries: &[HandlerEntry], chain: &[Arc<Keywords>], flat: &mut FlatPlay, open: &mut Open) {
+    pub(super) fn handlers(
+        &mut self,
+        entries: &[HandlerEntry],
+        chain: &[Arc<Keywords>],
+        flat: &mut FlatPlay,
+        open: &mut Open,
+    ) {
         for entry in entries {
             let mut inner = chain.to_vec();
             inner.extend(entry.blocks.iter().map(|b| Arc::new(b.keywords.clone())));
@@ -131,7 +153,29 @@ impl Checker<'_> {
         }
     }
 
+    /// Two handlers of one name in one place: only the last one is ever notified.
+    fn same_name(&mut self, task: &Task, role: Option<&Arc<RoleUse>>, flat: &mut FlatPlay) {
+        let Some(name) = &task.keywords.name else { return };
+        let Some(text) = scalar_text(name).filter(|_| !name.has_template()) else { return };
+        let key = (role.map(|r| r.role.path.clone()), text.clone());
+        let first = flat.named_handlers.entry(key).or_insert_with(|| name.span.clone());
+        if (&first.file.path, first.start) == (&name.span.file.path, name.span.start) {
+            return;
+        }
+        let place = first.to_string();
+        self.found.warnings.push(
+            Problem::new(
+                "duplicate-handler",
+                format!("another handler is named `{text}`, too: only the last one is notified"),
+            )
+            .at(&name.span)
+            .note(format!("the first one: {place}"))
+            .help("give it a name of its own; `listen` makes one notification reach several"),
+        );
+    }
+
     fn add_handler(&mut self, task: &Task, role: Option<&Arc<RoleUse>>, flat: &mut FlatPlay) {
+        self.same_name(task, role, flat);
         for name in task.keywords.name.iter().chain(&task.listen) {
             let Some(text) = scalar_text(name) else { continue };
             if name.has_template() {

@@ -237,6 +237,11 @@ impl Loader {
         parsed
     }
 
+    /// Whether anything asked for a file.
+    pub(super) fn has_read(&self, path: &Path) -> bool {
+        lock(&self.files).contains_key(path)
+    }
+
     pub(super) fn next_role_id(&self) -> u64 {
         self.next_role.fetch_add(1, Ordering::Relaxed)
     }

@@ -8,11 +8,14 @@
 
 mod arguments;
 pub mod check;
+mod check_control;
 mod check_files;
 mod check_names;
+mod check_selection;
 mod check_template;
 #[cfg(test)]
 mod check_tests;
+mod check_unreached;
 mod check_walk;
 pub mod freeform;
 mod items;

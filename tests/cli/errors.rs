@@ -73,3 +73,17 @@ fn a_failed_host_ends_with_2_and_says_why() {
     assert!(said.out.contains("non-zero return code"), "{}", said.out);
     assert!(said.out.contains("rc: 7") && said.out.contains("stderr: told"), "{}", said.out);
 }
+
+#[test]
+fn check_without_names_reads_the_whole_repository() {
+    let bench = Bench::new(&[
+        ("site.yml", &play("    - debug: msg=x\n      tags: [deploy]\n")),
+        ("playbooks/other.yml", &play("    - debg: msg=x\n")),
+        ("playbooks/broken.yml", "- hosts: [\n"),
+        ("compose.yml", "services: {a: {image: x}}\n"),
+        ("roles/idle/tasks/main.yml", "- debug: {mgs: x}\n"),
+    ]);
+    let said = bench.run(&["check", "--tags", "deploi", "-l", "weeb"]);
+    assert_eq!(said.rc, 1);
+    insta::assert_snapshot!(said.err);
+}

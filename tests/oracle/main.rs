@@ -15,6 +15,7 @@
 //! unless the case has an `inventory`, `hosts` or `inventory.yml` of its own, or an `ansible.cfg`.
 //! KDEPLOY_ORACLE_SHOW=1 shows what both programs said.
 
+mod checks;
 mod clean;
 mod compare;
 mod differences;
@@ -52,6 +53,8 @@ fn main() {
         "names" => trials.extend(names::trials()),
         _ => {}
     }
+    let all = cases(&dir);
+    trials.push(Trial::test("check_finds_what_is_wrong_and_nothing_else", move || checks::all(&all)));
     trials.push(Trial::test("differences_are_documented", move || differences::documented(&cases(&dir))));
     libtest_mimic::run(&args, trials).exit();
 }
