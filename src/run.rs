@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub playbook_dir: Option<PathBuf>,
     /// What shows the run's events; kdeploy's own progress without it.
     pub reporter: Option<MakeReporter<'a>>,
+    /// Who answers the questions of `pause`.
+    pub ask: Option<crate::resources::AskOperator>,
 }
 
 /// Makes what shows a run's events; it keeps secrets out with the redactor.
@@ -48,7 +50,18 @@ impl<'a> Request<'a> {
         output: &'a OutputOptions,
         check: bool,
     ) -> Self {
-        Self { command, playbooks, hosts, select, output, check, inline: None, playbook_dir: None, reporter: None }
+        Self {
+            command,
+            playbooks,
+            hosts,
+            select,
+            output,
+            check,
+            inline: None,
+            playbook_dir: None,
+            reporter: None,
+            ask: None,
+        }
     }
 }
 
@@ -98,17 +111,6 @@ impl Project {
         run.reload_with(reload);
         let schedule = plan::schedule(&run, &playbook, &prompted)?;
         Ok(Self { run, playbook, schedule, style, redactor: redactor.clone(), fleet: Fleet::default(), live })
-    }
-
-    /// The conversations with the nodes.
-    pub fn fleet(&self) -> &Fleet {
-        &self.fleet
-    }
-
-    /// Plays from the end of another project: the connections, and what they keep, go on.
-    pub fn with_fleet_of(mut self, other: Self) -> Self {
-        self.fleet = other.fleet;
-        self
     }
 
     /// Observe and plan: what would change. The states hold what was observed.
@@ -487,6 +489,7 @@ fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> R
         ssh_args.extend(crate::config::words(args));
     }
     Ok(RunOptions {
+        ask: request.ask,
         check: request.check,
         diff: request.output.diff || settings.diff(),
         verbosity: verbosity(request, settings),

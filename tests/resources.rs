@@ -163,6 +163,7 @@ fn build(module: &str, args: &Json) -> Result<Arc<dyn Resource>, Stop> {
             condition: &|v| Ok(v.is_true()),
             verbosity: 0,
             jobs: std::sync::Arc::default(),
+            ask: None,
             program: None,
             decrypt: &|_| Err(Problem::unsupported("vaults here")),
             fetch: &|download| {

@@ -51,7 +51,8 @@ impl ApplyArgs {
             return self.apply_saved(Path::new(only), &started);
         }
         let json = self.output.output == "json";
-        let request = Request::new("apply", &self.playbooks, &self.hosts, &self.select, &self.output, self.check);
+        let mut request = Request::new("apply", &self.playbooks, &self.hosts, &self.select, &self.output, self.check);
+        request.ask = terminal::operator().filter(|_| !self.yes);
         let project = Project::load(&request)?;
         if let Some(text) = project.listing(&self.select)? {
             terminal::print(&text);

@@ -173,7 +173,7 @@ impl Interpreter {
         }
         match &task.action {
             Action::Meta(what) => Ok(what.as_str().is_some_and(is_for_all)),
-            Action::Module { name, .. } if name == "add_host" => Ok(true),
+            Action::Module { name, .. } if matches!(name.as_str(), "add_host" | "pause") => Ok(true),
             _ => match lineage.nearest(task, |k| k.run_once.as_ref()) {
                 Some(node) => context.boolean(node),
                 None => Ok(false),

@@ -96,11 +96,12 @@ impl Interpreter {
                 verbosity: self.run.options.verbosity,
                 program: program.as_ref(),
                 jobs: self.run.jobs.clone(),
+                ask: self.run.options.ask,
                 decrypt: &|bytes| self.run.decrypt(bytes),
                 fetch: &|download| fetch_bytes(download),
             };
             let dir = background.map(|_| resources::async_dir(&setting)).transpose();
-            ((module.build)(args, &setting), dir)
+            (module.make(args, &setting), dir)
         };
         let (resource, dir) = match built.and_then(|resource| Ok((resource, dir?))) {
             Ok(both) => both,

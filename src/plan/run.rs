@@ -64,6 +64,8 @@ pub struct RunOptions {
     pub become_flags: Option<String>,
     pub no_log: bool,
     pub task_timeout: u64,
+    /// Who answers `pause`; `None`: nobody, it does not wait for an answer.
+    pub ask: Option<crate::resources::AskOperator>,
 }
 
 /// One play as it runs on one batch of hosts.

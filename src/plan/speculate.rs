@@ -115,8 +115,6 @@ impl Interpreter {
             span,
             included: None,
             diff_asked: None,
-            affects: vec![],
-            waited: vec![],
         }
     }
 }

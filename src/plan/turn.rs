@@ -156,8 +156,6 @@ impl Draft {
             span: self.task.span.clone(),
             included: None,
             diff_asked: None,
-            affects: vec![],
-            waited: vec![],
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::common::{diff, fail, invalid, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Done, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::ExecSpec;
 use crate::problem::Problem;
 use crate::world::{Answer, FileKind, Query, Stop, View};
@@ -43,6 +43,8 @@ struct Acl {
     kind: String,
     entity: String,
     permissions: String,
+    /// The entry as it was asked for: `user:joe:rw`.
+    shown: String,
     default: bool,
     recursive: bool,
     follow: bool,
@@ -93,7 +95,12 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
     if state == "present" && permissions.is_none() {
         return Err(invalid("`permissions` is needed with `state: present`").at(args.task_span()));
     }
+    let shown = match (state.as_str(), &permissions) {
+        ("present", Some(permissions)) => format!("{kind}:{entity}:{permissions}"),
+        _ => format!("{kind}:{entity}"),
+    };
     Ok(Arc::new(Acl {
+        shown,
         path: paths::clean(&paths::need(args, "path", setting)?),
         permissions: canonical(permissions.as_deref().unwrap_or("")),
         recursive: args.flag("recursive")?,
@@ -110,6 +117,11 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
     }))
 }
 
+/// The lines of getfacl without its comments.
+fn entries(text: &str) -> Vec<&str> {
+    text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty()).collect()
+}
+
 /// `rw` as `rw-`.
 fn canonical(permissions: &str) -> String {
     "rwx".chars().map(|c| if permissions.contains(c) { c } else { '-' }).collect()
@@ -117,6 +129,10 @@ fn canonical(permissions: &str) -> String {
 
 impl Acl {
     fn query(&self) -> Query {
+        Query::Read { argv: self.getfacl() }
+    }
+
+    fn getfacl(&self) -> Vec<String> {
         let mut argv = vec!["getfacl", "--omit-header", "--absolute-names"];
         if self.recursive {
             argv.push("--recursive");
@@ -128,7 +144,7 @@ impl Acl {
             argv.push("-P");
         }
         argv.extend(["--", &self.path]);
-        Query::Read { argv: argv.into_iter().map(str::to_owned).collect() }
+        argv.into_iter().map(str::to_owned).collect()
     }
 
     /// The entry without permissions.
@@ -150,25 +166,20 @@ impl Resource for Acl {
             return fail(if output.rc == 127 { "the node has no `getfacl` (package acl)".to_owned() } else { said });
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let entries: Vec<&str> =
-            text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty()).collect();
+        let entries = entries(&text);
         // Of a directory tree the lists of all files come one after the other, with empty lines between.
-        let lists: Vec<Vec<&str>> = text
-            .split("\n\n")
-            .map(|l| l.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty()).collect())
-            .filter(|l: &Vec<&str>| !l.is_empty())
-            .collect();
+        let lists: Vec<Vec<&str>> = text.split("\n\n").map(self::entries).filter(|l| !l.is_empty()).collect();
         let shown: Vec<Value> = entries.iter().map(|e| Value::from(*e)).collect();
-        let result = TaskResult::unchanged().with("acl", shown);
+        let result = TaskResult::unchanged().with("acl", shown.clone());
         let head = self.head();
         let wanted = format!("{head}{}", self.permissions);
         let (done, option, message) = match self.state.as_str() {
             "present" => (
                 !lists.is_empty() && lists.iter().all(|l| l.contains(&wanted.as_str())),
                 "-m",
-                format!("{wanted} is present"),
+                format!("{} is present", self.shown),
             ),
-            "absent" => (!entries.iter().any(|e| e.starts_with(&head)), "-x", format!("{head} is absent")),
+            "absent" => (!entries.iter().any(|e| e.starts_with(&head)), "-x", format!("{} is absent", self.shown)),
             _ => return Ok(Verdict::Unchanged(result.with("msg", "current acl"))),
         };
         if done {
@@ -192,10 +203,18 @@ impl Resource for Acl {
         Ok(Verdict::Change(Change {
             kind: ChangeKind::Change,
             diff: vec![diff::sizes(&self.path, &self.path, Some(before), after)],
-            actions: vec![ExecSpec::argv(argv).into_action()],
+            // The lists afterwards, for the result.
+            actions: vec![ExecSpec::argv(argv).into_action(), ExecSpec::argv(self.getfacl()).into_action()],
             effects: vec![],
             opaque: true,
             result: TaskResult { changed: true, ..result }.with("msg", message),
         }))
+    }
+
+    fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
+        let result = super::concluded(change, done)?;
+        let Some(Done::Ok(output)) = done.last() else { return Ok(result) };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(result.with("acl", entries(&text).into_iter().map(Value::from).collect::<Vec<_>>()))
     }
 }

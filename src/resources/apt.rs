@@ -108,13 +108,12 @@ pub(super) struct Apt {
     options: Vec<String>,
     /// Options of installing and upgrading.
     install_options: Vec<String>,
+    /// What /usr/sbin/policy-rc.d answers while packages are installed: 101 keeps services from starting.
+    policy: Option<i64>,
     task: Task,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    if args.given("policy_rc_d") {
-        return Err(Problem::unsupported("`policy_rc_d` of `apt`").at(args.span("policy_rc_d")).into());
-    }
     kit::exclusive(&args, "deb", "name")?;
     let state = match args.need("state")?.as_str() {
         "latest" => State::Latest,
@@ -194,6 +193,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         allow_downgrade: force || args.flag("allow_downgrade")?,
         options,
         install_options,
+        policy: args.int("policy_rc_d")?,
         task,
     }))
 }
@@ -230,6 +230,7 @@ pub(super) fn plain(names: Vec<String>, state: &str, update: bool, task: Task) -
         .map(str::to_owned)
         .to_vec(),
         install_options: vec![],
+        policy: None,
         task,
     }
 }
@@ -268,6 +269,14 @@ fn wanted(spec: &str) -> Wanted {
 const STAMP: &str = "/var/lib/apt/periodic/update-success-stamp";
 const LISTS: &str = "/var/lib/apt/lists";
 
+/// Runs a command while /usr/sbin/policy-rc.d answers `$1`; what stood there before is put back, also if the command is ended.
+const POLICY: &str = "p=/usr/sbin/policy-rc.d k=$p.kdeploy; rc=$1; shift; \
+    if [ -e \"$p\" ]; then mv -f \"$p\" \"$k\" || exit 1; fi; \
+    back() { rm -f \"$p\"; if [ -e \"$k\" ]; then mv -f \"$k\" \"$p\"; fi; }; \
+    trap 'back; exit 130' HUP INT TERM; \
+    printf '#!/bin/sh\\nexit %s\\n' \"$rc\" > \"$p\" && chmod 755 \"$p\" || { back; exit 1; }; \
+    \"$@\"; rc=$?; back; exit $rc";
+
 /// What one package change is.
 struct Step {
     name: String,
@@ -291,6 +300,10 @@ impl Apt {
             if !env.iter().any(|(k, _)| k == key) {
                 env.push((key.to_owned(), value.to_owned()));
             }
+        }
+        if let Some(answer) = self.policy {
+            let around = [POLICY, "sh", &answer.to_string()].map(str::to_owned);
+            argv = ["sh".to_owned(), "-c".to_owned()].into_iter().chain(around).chain(argv).collect();
         }
         ExecSpec { command: Command::Argv(argv), env, ok_codes: vec![0], ..ExecSpec::default() }.into_action()
     }
@@ -465,9 +478,6 @@ impl Resource for Apt {
                 };
                 lines.push(format!("{}: {} -> {after}", step.name, show(&step.before)));
                 effects.extend(self.package_effects(step));
-                if self.state == State::Absent {
-                    effects.extend(self.files_that_go(world, &step.name)?);
-                }
             }
         } else if self.state == State::Fixed {
             actions.push(self.apt_get(&["--fix-broken", "install"], &[]));

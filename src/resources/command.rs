@@ -357,7 +357,7 @@ impl Resource for Run {
                 Err(result)
             }
             Some(Done::Failed { message, .. })
-                if self.chdir.is_some() && message.ends_with("cannot change to the directory") =>
+                if self.chdir.is_some() && message.contains(": cannot change to the directory") =>
             {
                 Err(self.not_run(NO_FOLDER.to_owned(), String::new()).with("rc", Value::from(())))
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::common::paths;
 use super::edits::{self, Edit, Own};
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
@@ -21,7 +22,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("job", Kind::Str, "The command, or the variable's value").aliases(&["value"]),
         ArgSpec::new("state", Kind::Str, "Whether it is there").default("present").choices(&["absent", "present"]),
         ArgSpec::new("cron_file", Kind::Path, "A file of /etc/cron.d instead"),
-        ArgSpec::new("backup", Kind::Bool, "Not supported yet").default("false"),
+        ArgSpec::new("backup", Kind::Bool, "Keep the old text in a file of /tmp").default("false"),
         ArgSpec::new("minute", Kind::Str, "When").default("*"),
         ArgSpec::new("hour", Kind::Str, "When").default("*"),
         ArgSpec::new("day", Kind::Str, "Day of the month").aliases(&["dom"]).default("*"),
@@ -46,13 +47,11 @@ struct Cron {
     insert: Option<(String, bool)>,
     file: Option<String>,
     user: Option<String>,
+    backup: bool,
     task: Task,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    if args.flag("backup")? {
-        return Err(Problem::unsupported("`backup` of `cron`").at(args.span("backup")).into());
-    }
     kit::exclusive(&args, "insertafter", "insertbefore")?;
     let (env, user) = (args.flag("env")?, args.str("user")?);
     let file = args.str("cron_file")?.map(|f| if f.starts_with('/') { f } else { format!("/etc/cron.d/{f}") });
@@ -103,7 +102,8 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         (_, Some(other)) => Some((other, false)),
         _ => None,
     };
-    Ok(Arc::new(Cron { name, line, env, insert, file, user, task: Task::of(setting) }))
+    let backup = args.flag("backup")? && !setting.check_mode;
+    Ok(Arc::new(Cron { name, line, env, insert, file, user, backup, task: Task::of(setting) }))
 }
 
 impl Cron {
@@ -145,6 +145,19 @@ impl Cron {
         edits::joined(&lines)
     }
 
+    /// The verdict of an edit; with `backup`, the old text goes to a file first.
+    fn with_backup(&self, world: &View, edit: Edit, old: &str, result: TaskResult) -> Result<Verdict, Stop> {
+        if !self.backup || edit.is_empty() || edit.removed {
+            return Ok(edit.verdict(result));
+        }
+        let path = paths::backup_name("/tmp/crontab");
+        let mut kept = edits::write(world, &self.task, &path, &Own::mode(0o600), Some(old))?;
+        // Only the file that is asked for says what kind of change it is, and shows its difference.
+        kept.created = false;
+        kept.diff.clear();
+        Ok(kept.and(edit).verdict(result.with("backup_file", path)))
+    }
+
     /// Names of jobs and of variables, for the result.
     fn listed(text: &str) -> (Vec<String>, Vec<String>) {
         let jobs = text.lines().filter_map(|l| l.strip_prefix("#Ansible: ")).map(str::to_owned).collect();
@@ -172,11 +185,12 @@ impl Resource for Cron {
             // A file in which nothing is left goes away.
             let new = if self.line.is_none() && new.trim().is_empty() { None } else { Some(new) };
             let edit = edits::write(world, &self.task, file, &Own::mode(0o644), new.as_deref())?;
-            return Ok(edit.verdict(
-                result(new.as_deref().unwrap_or_default())
-                    .with("cron_file", file.as_str())
-                    .with("state", if self.line.is_some() { "present" } else { "absent" }),
-            ));
+            // As Ansible returns it: of a file that goes away, that it does; else what is in it.
+            let result = match &new {
+                None if old.is_some() => TaskResult::unchanged().with("state", "absent"),
+                _ => result(new.as_deref().unwrap_or_default()),
+            };
+            return self.with_backup(world, edit, &old.unwrap_or_default(), result.with("cron_file", file.as_str()));
         }
         let mut tool = vec!["crontab".to_owned()];
         if let Some(user) = self.user.as_ref().filter(|u| **u != self.task.user) {
@@ -198,8 +212,8 @@ impl Resource for Cron {
                 Query::Read { argv: list },
                 Answer::Output(Output { rc: 0, stdout: new.clone().into_bytes(), stderr: vec![] }),
             );
-            edit.diff.push(kit::diff("crontab", old, new.clone()));
+            edit.diff.push(kit::diff("crontab", old.clone(), new.clone()));
         }
-        Ok(edit.verdict(result(&new)))
+        self.with_backup(world, edit, &old, result(&new))
     }
 }

@@ -32,25 +32,37 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("key_file", Kind::Path, "SSH key on the node").aliases(&["ssh_key"]),
         ArgSpec::new("ssh_opts", Kind::Str, "Further options for ssh"),
         ArgSpec::new("executable", Kind::Path, "Path of git"),
-        ArgSpec::new("umask", Kind::Raw, "Not supported yet"),
-        ArgSpec::new("bare", Kind::Bool, "Not supported yet").default("false"),
-        ArgSpec::new("archive", Kind::Path, "Not supported yet"),
-        ArgSpec::new("archive_prefix", Kind::Str, "Not supported yet"),
-        ArgSpec::new("separate_git_dir", Kind::Path, "Not supported yet"),
-        ArgSpec::new("reference", Kind::Path, "Not supported yet"),
-        ArgSpec::new("track_submodules", Kind::Bool, "Not supported yet").default("false"),
-        ArgSpec::new("verify_commit", Kind::Bool, "Not supported yet").default("false"),
-        ArgSpec::new("gpg_allowlist", Kind::List, "Not supported yet").aliases(&["gpg_whitelist"]),
+        ArgSpec::new("umask", Kind::Raw, "umask for what git makes: octal"),
+        ArgSpec::new("bare", Kind::Bool, "A bare repository: no files checked out").default("false"),
+        ArgSpec::new("archive", Kind::Path, "Write an archive of the version here; the name's end says its kind"),
+        ArgSpec::new("archive_prefix", Kind::Str, "Folder in front of the archive's members"),
+        ArgSpec::new("separate_git_dir", Kind::Path, "Where git's own files lie"),
+        ArgSpec::new("reference", Kind::Path, "A repository on the node to take objects from"),
+        ArgSpec::new("track_submodules", Kind::Bool, "Submodules follow their branch, not the recorded commit")
+            .default("false"),
+        ArgSpec::new("verify_commit", Kind::Bool, "The commit or tag must have a good signature").default("false"),
+        ArgSpec::new("gpg_allowlist", Kind::List, "Fingerprints, one of which signed it").aliases(&["gpg_whitelist"]),
     ],
     free_form: None,
     build,
 };
 
-pub(super) fn refuse(args: &Args, names: &[&str]) -> Result<(), Problem> {
-    match names.iter().find(|n| args.given(n) && args.bool(n).ok().flatten() != Some(false)) {
-        Some(name) => Err(Problem::unsupported(format!("the argument `{name}`")).at(args.span(name))),
-        None => Ok(()),
+/// The argument `umask`: octal.
+pub(super) fn umask(args: &Args) -> Result<Option<String>, Problem> {
+    let umask = args.raw("umask").map(crate::resources::text_of);
+    match &umask {
+        Some(text) if u32::from_str_radix(text.trim_start_matches("0o"), 8).is_err() => {
+            Err(Problem::new("invalid-argument", format!("`{text}` is no octal umask")).at(args.span("umask")))
+        }
+        _ => Ok(umask.map(|u| u.trim_start_matches("0o").to_owned())),
     }
+}
+
+/// A command under a umask.
+pub(super) fn under(umask: Option<&str>, argv: Vec<String>) -> Vec<String> {
+    let Some(umask) = umask else { return argv };
+    let shell = ["sh", "-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask].map(str::to_owned);
+    shell.into_iter().chain(argv).collect()
 }
 
 struct Git {
@@ -66,24 +78,31 @@ struct Git {
     recursive: bool,
     single_branch: bool,
     tool: String,
+    umask: Option<String>,
+    bare: bool,
+    reference: Option<String>,
+    git_dir: Option<String>,
+    track: bool,
+    verify: bool,
+    signers: Vec<String>,
+    archive: Option<String>,
+    prefix: Option<String>,
     task: Task,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    refuse(
-        &args,
-        &[
-            "umask",
-            "bare",
-            "archive",
-            "archive_prefix",
-            "separate_git_dir",
-            "reference",
-            "track_submodules",
-            "verify_commit",
-            "gpg_allowlist",
-        ],
-    )?;
+    let umask = umask(&args)?;
+    let bare = args.flag("bare")?;
+    if bare && args.given("separate_git_dir") {
+        return Err(Problem::new("invalid-argument", "`bare` and `separate_git_dir` exclude each other")
+            .at(args.span("separate_git_dir"))
+            .into());
+    }
+    if args.given("archive_prefix") && !args.given("archive") {
+        return Err(Problem::new("missing-argument", "`archive_prefix` goes with `archive`")
+            .at(args.span("archive_prefix"))
+            .into());
+    }
     let mut task = Task::of(setting);
     let mut ssh = vec![];
     if args.flag("accept_hostkey")? || args.flag("accept_newhostkey")? {
@@ -111,6 +130,15 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         recursive: args.flag("recursive")?,
         single_branch: args.flag("single_branch")?,
         tool: args.str("executable")?.unwrap_or_else(|| "git".to_owned()),
+        umask,
+        bare,
+        reference: args.str("reference")?.map(|p| task.path(&p)),
+        git_dir: args.str("separate_git_dir")?.map(|p| task.path(&p)),
+        track: args.flag("track_submodules")?,
+        verify: args.flag("verify_commit")?,
+        signers: args.list("gpg_allowlist")?,
+        archive: args.str("archive")?.map(|p| task.path(&p)),
+        prefix: args.str("archive_prefix")?,
         task,
     }))
 }
@@ -161,7 +189,63 @@ impl Git {
     }
 
     fn exec(&self, argv: Vec<String>) -> Action {
+        let argv = under(self.umask.as_deref(), argv);
         ExecSpec { env: self.task.environment.clone(), ..ExecSpec::argv(argv) }.into_action()
+    }
+}
+
+impl Git {
+    /// What the commit that is checked out is called in the repository.
+    fn revision(&self) -> String {
+        if !self.bare || self.is_commit() || self.version == "HEAD" {
+            return "HEAD".to_owned();
+        }
+        format!("{}^{{commit}}", self.version)
+    }
+
+    /// Fails unless a good signature is on the version; of one of the signers, if any are named.
+    fn verifying(&self, sha: &str) -> Action {
+        let what = if self.is_commit() || self.version == "HEAD" { sha } else { &self.version };
+        let script = "git=$1 dir=$2 what=$3; shift 3; \
+            case $(\"$git\" -C \"$dir\" cat-file -t \"$what\") in tag) verb=verify-tag ;; *) verb=verify-commit ;; esac; \
+            said=$(\"$git\" -C \"$dir\" $verb --raw \"$what\" 2>&1) || { printf '%s\\n' \"$said\" >&2; exit 1; }; \
+            [ $# -gt 0 ] || exit 0; \
+            for one; do case $said in *VALIDSIG*\"$one\"*) exit 0 ;; esac; done; \
+            echo \"the signature is of none of the allowed keys\" >&2; exit 1";
+        let mut argv = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned(), "sh".to_owned()];
+        argv.extend([self.tool.clone(), self.dest.clone(), what.to_owned()]);
+        argv.extend(self.signers.iter().cloned());
+        self.exec(argv)
+    }
+
+    /// The archive of a version; made anew with each new version.
+    fn archiving(&self, archive: &str, sha: &str) -> Action {
+        let kind = match archive.rsplit('.').next() {
+            Some("zip") => "zip",
+            Some("tgz") => "tgz",
+            Some("gz") => "tar.gz",
+            _ => "tar",
+        };
+        let (format, output) = (format!("--format={kind}"), format!("--output={archive}"));
+        let prefix = self.prefix.as_ref().map(|p| format!("--prefix={}/", p.trim_end_matches('/')));
+        let mut words = vec!["archive", &format, &output];
+        words.extend(prefix.as_deref());
+        words.push(sha);
+        self.exec(self.git(&words))
+    }
+
+    /// What follows once the version is there: submodules, the signature, the archive.
+    fn finish(&self, actions: &mut Vec<Action>, sha: &str, cloned: bool) {
+        if self.recursive && !self.bare && (!cloned || self.track) {
+            let mut words = vec!["submodule", "update", "--init", "--recursive"];
+            if self.track {
+                words.push("--remote");
+            }
+            actions.push(self.exec(self.git(&words)));
+        }
+        if let Some(archive) = &self.archive {
+            actions.push(self.archiving(archive, sha));
+        }
     }
 }
 
@@ -171,15 +255,18 @@ impl Resource for Git {
         let head = [
             "sh",
             "-c",
-            "\"$1\" -C \"$2\" rev-parse HEAD && \"$1\" -C \"$2\" config --get \"remote.$3.url\"",
+            "\"$1\" -C \"$2\" rev-parse \"$4\" && \"$1\" -C \"$2\" config --get \"remote.$3.url\"",
             "sh",
             &self.tool,
             &self.dest,
             &self.remote,
+            &self.revision(),
         ]
         .map(str::to_owned)
         .to_vec();
-        let status = self.git(&["status", "--porcelain"]);
+        // A bare repository has no files that could differ.
+        let status =
+            self.git(if self.bare { &["rev-parse", "--is-bare-repository"] } else { &["status", "--porcelain"] });
         let remote = self.remote_query();
         let ask = |argv: &Vec<String>| Query::Read { argv: argv.clone() };
         world.want([ask(&head), ask(&status)]);
@@ -232,10 +319,15 @@ impl Resource for Git {
             if self.single_branch {
                 argv.push("--single-branch".to_owned());
             }
+            if self.bare {
+                argv.push("--bare".to_owned());
+            }
+            argv.extend(self.reference.iter().map(|path| format!("--reference={path}")));
+            argv.extend(self.git_dir.iter().map(|path| format!("--separate-git-dir={path}")));
             if self.version != "HEAD" && !self.is_commit() {
                 argv.extend(["--branch".to_owned(), self.version.clone()]);
             }
-            if self.recursive {
+            if self.recursive && !self.bare {
                 argv.push("--recursive".to_owned());
             }
             argv.extend(["--".to_owned(), self.repo.clone(), self.dest.clone()]);
@@ -247,9 +339,13 @@ impl Resource for Git {
             if let Some(refspec) = &self.refspec {
                 actions.push(self.exec(self.git(&["fetch", &self.remote, refspec])));
             }
-            if self.is_commit() {
+            if self.verify {
+                actions.push(self.verifying(&sha));
+            }
+            if self.is_commit() && !self.bare {
                 actions.push(self.exec(self.git(&["checkout", "--force", &self.version])));
             }
+            self.finish(&mut actions, &sha, true);
             return Ok(Verdict::Change(Change {
                 diff: vec![kit::diff(&self.dest, "", format!("{sha}\n"))],
                 opaque: true,
@@ -258,12 +354,21 @@ impl Resource for Git {
             }));
         };
         let local = world.read(status.clone())?.text();
-        let modified = local.lines().any(|l| !l.starts_with("??"));
+        let modified = !self.bare && local.lines().any(|l| !l.starts_with("??"));
         if modified && !self.force {
             return Ok(kit::failed(format!("Local modifications exist in the destination: {} (force=no).", self.dest)));
         }
         if *old == sha && url == self.repo && !modified {
-            return Ok(Verdict::Unchanged(result(Some(old))));
+            let Some(archive) = &self.archive else { return Ok(Verdict::Unchanged(result(Some(old)))) };
+            if world.stat(archive, true)?.is_some() {
+                return Ok(Verdict::Unchanged(result(Some(old))));
+            }
+            return Ok(Verdict::Change(Change {
+                diff: vec![kit::diff(archive, "", format!("{sha}\n"))],
+                opaque: true,
+                result: TaskResult { changed: true, ..result(Some(old)) },
+                ..kit::change(ChangeKind::Create, vec![self.archiving(archive, &sha)], vec![])
+            }));
         }
         let mut actions = vec![];
         if url != self.repo {
@@ -274,18 +379,24 @@ impl Resource for Git {
             fetch.extend(["--depth", depth]);
         }
         fetch.push(&self.remote);
+        if self.bare {
+            fetch.push("+refs/heads/*:refs/heads/*");
+        }
         fetch.extend(self.refspec.as_deref());
         actions.push(self.exec(self.git(&fetch)));
-        if branch && self.version != "HEAD" {
+        if self.verify {
+            actions.push(self.verifying(&sha));
+        }
+        if self.bare {
+            // Its branches are what was fetched.
+        } else if branch && self.version != "HEAD" {
             actions.push(self.exec(self.git(&["checkout", "--force", "-B", &self.version, &sha])));
         } else if branch {
             actions.push(self.exec(self.git(&["reset", "--hard", &sha])));
         } else {
             actions.push(self.exec(self.git(&["checkout", "--force", &sha])));
         }
-        if self.recursive {
-            actions.push(self.exec(self.git(&["submodule", "update", "--init", "--recursive"])));
-        }
+        self.finish(&mut actions, &sha, false);
         Ok(Verdict::Change(Change {
             diff: vec![kit::diff(&self.dest, format!("{old}\n"), format!("{sha}\n"))],
             opaque: true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::attributes::{self, COMMON};
 use super::common::edit::{Editor, is_a_folder};
 use super::common::{concat, invalid, text};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
 
@@ -22,7 +22,11 @@ const OWN: &[ArgSpec] = &[
     ArgSpec::new("allow_no_value", Kind::Bool, "an option without `=` and value").default("no"),
     ArgSpec::new("modify_inactive_option", Kind::Bool, "put the option in place of one that is commented out")
         .default("yes"),
-    ArgSpec::new("section_has_values", Kind::List, "not supported yet"),
+    ArgSpec::new(
+        "section_has_values",
+        Kind::List,
+        "of several sections of the name, the first with these: a list of `option` with `value` or `values`",
+    ),
     ArgSpec::new("create", Kind::Bool, "make the file if it is missing").default("yes"),
     ArgSpec::new("follow", Kind::Bool, "accepted; links are followed").default("no"),
     ArgSpec::new("backup", Kind::Bool, "keep the old file under a name with the time").default("no"),
@@ -55,6 +59,8 @@ struct Edit {
     ignore_spaces: bool,
     allow_no_value: bool,
     inactive: bool,
+    /// Options that tell the section from others of its name, each with its values.
+    has: Vec<(String, Vec<String>)>,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
@@ -62,9 +68,6 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 }
 
 fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> {
-    if args.raw("section_has_values").is_some() {
-        return Err(Problem::unsupported("the argument `section_has_values`").at(args.span("section_has_values")));
-    }
     if args.raw("value").is_some() && args.raw("values").is_some() {
         return Err(invalid("`value` and `values` exclude each other").at(args.span("values")));
     }
@@ -86,6 +89,7 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         ignore_spaces: args.flag("ignore_spaces")?,
         allow_no_value: args.flag("allow_no_value")?,
         inactive: args.bool("modify_inactive_option")?.unwrap_or(true),
+        has: args.items("section_has_values")?.iter().map(|v| marks(v, args)).collect::<Result<_, _>>()?,
     };
     if !edit.absent && edit.values.is_empty() && !edit.allow_no_value {
         return Err(invalid("`ini_file` needs `value`, `values` or `allow_no_value`").at(args.task_span()));
@@ -95,6 +99,19 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         create: args.bool("create")?.unwrap_or(true),
         edit,
     }))
+}
+
+/// One entry of `section_has_values`.
+fn marks(value: &minijinja::Value, args: &Args) -> Result<(String, Vec<String>), Problem> {
+    let get = |key: &str| value.get_attr(key).ok().filter(|v| !v.is_undefined() && !v.is_none());
+    let Some(option) = get("option") else {
+        return Err(invalid("an entry of `section_has_values` needs `option`").at(args.span("section_has_values")));
+    };
+    let mut values: Vec<String> = get("value").iter().map(text_of).collect();
+    if let Some(list) = get("values") {
+        values.extend(list.try_iter().into_iter().flatten().map(|v| text_of(&v)));
+    }
+    Ok((text_of(&option), values))
 }
 
 impl Resource for IniFile {
@@ -192,6 +209,15 @@ impl Edit {
         new
     }
 
+    /// Whether the section that begins here has what tells it from others of its name.
+    fn is_meant(&self, lines: &[String]) -> bool {
+        let own = || lines.iter().take_while(|l| header(l).is_none()).filter_map(|l| given(l)).filter(|g| g.active);
+        self.has.iter().all(|(option, values)| {
+            let has = |value: Option<&str>| own().any(|g| g.name == option && (value.is_none() || g.value == value));
+            if values.is_empty() { has(None) } else { values.iter().all(|v| has(Some(v))) }
+        })
+    }
+
     /// The new text and Ansible's word for what was done.
     fn apply(&self, old: &str) -> (String, &'static str) {
         let mut lines: Vec<String> = text::lines(old).into_iter().map(str::to_owned).collect();
@@ -207,7 +233,10 @@ impl Edit {
         // The section's lines: behind its header up to the next one.
         let start = match &self.section {
             None => Some(0),
-            Some(name) => lines.iter().position(|l| header(l) == Some(name)).map(|i| i + 1),
+            Some(name) => {
+                let begins = lines.iter().enumerate().filter(|(_, l)| header(l) == Some(name)).map(|(i, _)| i + 1);
+                begins.into_iter().find(|start| self.is_meant(&lines[*start..]))
+            }
         };
         let Some(start) = start else {
             if self.absent {
@@ -215,6 +244,10 @@ impl Edit {
             }
             let name = self.section.as_deref().unwrap_or("");
             lines.push(format!("[{name}]\n"));
+            for (option, values) in &self.has {
+                let one = Edit { option: Some(option.clone()), values: values.clone(), ..self.clone() };
+                one.add(&mut lines);
+            }
             let Some(_) = self.option else { return (lines.concat(), "only section added") };
             self.add(&mut lines);
             return (lines.concat(), "section and option added");
@@ -315,6 +348,18 @@ mod tests {
             inactive: true,
             ..Edit::default()
         }
+    }
+
+    #[test]
+    fn of_sections_of_one_name_the_one_with_the_values_is_meant() {
+        let old = "[peer]\nname = a\nport = 1\n\n[peer]\nname = b\nport = 1\n";
+        let has = |name: &str| vec![("name".to_owned(), vec![name.to_owned()])];
+        let of = |name: &str| Edit { has: has(name), ..edit("peer", "port", &["2"]) };
+        assert_eq!(of("b").apply(old).0, "[peer]\nname = a\nport = 1\n\n[peer]\nname = b\nport = 2\n");
+        assert_eq!(of("a").apply(old).0, "[peer]\nname = a\nport = 2\n\n[peer]\nname = b\nport = 1\n");
+        assert_eq!(of("c").apply(old).0, format!("{old}[peer]\nname = c\nport = 2\n"));
+        let gone = Edit { absent: true, has: has("b"), ..edit("peer", "", &[]) };
+        assert_eq!(gone.apply(old).0, "[peer]\nname = a\nport = 1\n\n");
     }
 
     #[test]

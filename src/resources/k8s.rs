@@ -176,7 +176,7 @@ impl Resource for Objects {
                     edit.actions.push(self.kubectl.task.exec(self.kubectl.argv(&refs(&words))));
                     let none = Output { rc: 1, stdout: vec![], stderr: b"NotFound".to_vec() };
                     edit.effect(query, Answer::Output(none));
-                    edit.diff.push(kit::diff(&label, show(live), ""));
+                    edit.diff.push(kit::diff(&label, show(&plain(live)), ""));
                 }
                 ("patched", None) => {}
                 (_, None) => {
@@ -192,9 +192,15 @@ impl Resource for Objects {
                         .into_action(),
                     );
                     edit.created = true;
-                    edit.diff.push(kit::diff(&label, "", show(object)));
-                    edit.effect(query, answer(object));
-                    results.push(value(object));
+                    let body = String::from_utf8(text()).unwrap_or_default();
+                    let after = match self.kubectl.dry_run(world, &words, &body)? {
+                        Dry::Object(after) => after,
+                        Dry::Refused(why) => return Ok(kit::failed(why)),
+                        Dry::Impossible => object.clone(),
+                    };
+                    edit.diff.push(kit::diff(&label, "", show(&plain(&after))));
+                    edit.effect(query, answer(&after));
+                    results.push(value(&after));
                 }
                 (_, Some(live)) if holds(object, live) => results.push(value(live)),
                 (_, Some(live)) => {
@@ -207,6 +213,17 @@ impl Resource for Objects {
                         words.extend(["--type=merge".to_owned(), "--patch-file=/dev/stdin".to_owned()]);
                         words
                     };
+                    let body = String::from_utf8(text()).unwrap_or_default();
+                    let after = match self.kubectl.dry_run(world, &refs(&words), &body)? {
+                        Dry::Object(after) => after,
+                        Dry::Refused(why) => return Ok(kit::failed(why)),
+                        Dry::Impossible => merged(object, live),
+                    };
+                    // Written otherwise, but the server makes the same of it (`1000m` and `1`).
+                    if plain(&after) == plain(live) {
+                        results.push(value(live));
+                        continue;
+                    }
                     edit.actions.push(
                         ExecSpec {
                             stdin: Some(text()),
@@ -215,8 +232,7 @@ impl Resource for Objects {
                         }
                         .into_action(),
                     );
-                    let after = merged(object, live);
-                    edit.diff.push(kit::diff(&label, show(live), show(&after)));
+                    edit.diff.push(kit::diff(&label, show(&plain(live)), show(&plain(&after))));
                     edit.effect(query, answer(&after));
                     results.push(value(&after));
                 }

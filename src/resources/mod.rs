@@ -253,6 +253,17 @@ pub struct ResourceType {
     pub build: fn(Args, &Setting) -> Result<Arc<dyn Resource>, Stop>,
 }
 
+impl ResourceType {
+    /// Builds the resource, with what its arguments ask of chattr's flags and SELinux labels.
+    pub fn make(&self, args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
+        let labels = common::labels::Labels::of(&args, self.args)?;
+        Ok(common::labels::around((self.build)(args, setting)?, labels))
+    }
+}
+
+/// Shows a question and reads a line, visibly or not. `None`: the operator wants the run to stop.
+pub type AskOperator = fn(question: &str, echo: bool) -> Option<String>;
+
 /// What a resource may know of the task it stands for, besides its arguments.
 pub struct Setting<'a> {
     pub check_mode: bool,
@@ -283,6 +294,8 @@ pub struct Setting<'a> {
     pub program: Option<&'a program::Program>,
     /// Background tasks this run started.
     pub jobs: Arc<background::Jobs>,
+    /// Asks whoever sits at the terminal; `None` if nobody is to be asked.
+    pub ask: Option<AskOperator>,
     /// Asks the control machine to fetch a small text (a sums file).
     pub fetch: &'a dyn Fn(&crate::node::Download) -> Result<Vec<u8>, Problem>,
 }

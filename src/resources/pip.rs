@@ -21,13 +21,14 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("requirements", Kind::Path, "A requirements file on the node"),
         ArgSpec::new("virtualenv", Kind::Path, "A virtual environment to work in"),
         ArgSpec::new("virtualenv_command", Kind::Str, "What makes it").default("python3 -m venv"),
-        ArgSpec::new("virtualenv_python", Kind::Str, "Not supported yet"),
-        ArgSpec::new("virtualenv_site_packages", Kind::Bool, "Not supported yet").default("false"),
+        ArgSpec::new("virtualenv_python", Kind::Str, "The Python of a new environment"),
+        ArgSpec::new("virtualenv_site_packages", Kind::Bool, "A new environment sees the system's packages")
+            .default("false"),
         ArgSpec::new("extra_args", Kind::Str, "Further options for pip"),
-        ArgSpec::new("editable", Kind::Bool, "Not supported yet").default("false"),
+        ArgSpec::new("editable", Kind::Bool, "Install a folder so that changes in it count at once").default("false"),
         ArgSpec::new("chdir", Kind::Path, "Directory to run in"),
         ArgSpec::new("executable", Kind::Path, "Path or name of pip"),
-        ArgSpec::new("umask", Kind::Str, "Not supported yet"),
+        ArgSpec::new("umask", Kind::Str, "umask for what pip makes: octal"),
         ArgSpec::new("break_system_packages", Kind::Bool, "Allow changing the distribution's Python").default("false"),
         ArgSpec::new("state", Kind::Str, "What to make of them").default("present").choices(&[
             "absent",
@@ -44,7 +45,9 @@ struct Pip {
     names: Vec<String>,
     requirements: Option<String>,
     venv: Option<String>,
-    venv_command: String,
+    venv_command: Vec<String>,
+    umask: Option<String>,
+    editable: bool,
     extra: Vec<String>,
     chdir: Option<String>,
     tool: String,
@@ -53,7 +56,7 @@ struct Pip {
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    super::git::refuse(&args, &["virtualenv_python", "virtualenv_site_packages", "editable", "umask"])?;
+    let umask = super::git::umask(&args)?;
     let task = Task::of(setting);
     let mut names = args.list("name")?;
     let requirements = args.str("requirements")?.map(|r| task.path(&r));
@@ -78,11 +81,27 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     if args.flag("break_system_packages")? {
         extra.push("--break-system-packages".to_owned());
     }
+    let mut venv_command = kit::split_words(&args.need("virtualenv_command")?).unwrap_or_default();
+    if args.flag("virtualenv_site_packages")? {
+        venv_command.push("--system-site-packages".to_owned());
+    }
+    if let Some(python) = args.str("virtualenv_python")? {
+        // `python -m venv` makes environments of the Python that runs it; only virtualenv can take another.
+        if venv_command.iter().any(|w| w == "venv" || w.ends_with("pyvenv")) {
+            return Err(Problem::new("invalid-argument", "`virtualenv_python` cannot be used with the module venv")
+                .at(args.span("virtualenv_python"))
+                .help("virtualenv_command: `PYTHON -m venv`, or `virtualenv`")
+                .into());
+        }
+        venv_command.push(format!("-p{python}"));
+    }
     Ok(Arc::new(Pip {
+        umask,
+        editable: args.flag("editable")?,
         names,
         requirements,
         venv,
-        venv_command: args.need("virtualenv_command")?,
+        venv_command,
         extra,
         chdir: args.str("chdir")?.map(|c| task.path(&c)),
         tool,
@@ -155,9 +174,9 @@ impl Resource for Pip {
         }
         let mut actions = vec![];
         if let (Some(venv), true) = (&self.venv, no_venv) {
-            let mut argv = kit::split_words(&self.venv_command).unwrap_or_default();
+            let mut argv = self.venv_command.clone();
             argv.push(venv.clone());
-            actions.push(self.task.exec(argv));
+            actions.push(self.task.exec(super::git::under(self.umask.as_deref(), argv)));
         }
         let mut argv = vec![self.tool.clone(), if absent { "uninstall" } else { "install" }.to_owned()];
         match self.state.as_str() {
@@ -167,13 +186,22 @@ impl Resource for Pip {
             _ => {}
         }
         argv.extend(self.extra.iter().cloned());
-        argv.extend(todo.iter().map(|s| (*s).clone()));
+        for spec in &todo {
+            if self.editable && !absent {
+                argv.push("-e".to_owned());
+            }
+            argv.push((*spec).clone());
+        }
         if let Some(file) = &self.requirements {
             argv.extend(["-r".to_owned(), file.clone()]);
         }
         actions.push(
-            ExecSpec { env: self.task.environment.clone(), chdir: self.chdir.clone(), ..ExecSpec::argv(argv) }
-                .into_action(),
+            ExecSpec {
+                env: self.task.environment.clone(),
+                chdir: self.chdir.clone(),
+                ..ExecSpec::argv(super::git::under(self.umask.as_deref(), argv))
+            }
+            .into_action(),
         );
         let mut effects = vec![];
         if !unsure {

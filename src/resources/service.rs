@@ -11,7 +11,7 @@ use crate::world::{Answer, FileKind, Query, Stat, Stop, View};
 const DOC: &str = "\
 # service
 
-Controls services by the node's init system: systemd, or OpenRC.
+Controls services by the node's init system: systemd, OpenRC, or scripts of /etc/init.d.
 
 ## Return values
 
@@ -27,8 +27,7 @@ Controls services by the node's init system: systemd, or OpenRC.
 
 ## Differences from Ansible
 
-SysV init scripts without systemd or OpenRC are not supported yet. `pattern`, `sleep`, `runlevel`, `arguments` are for those; \
-`runlevel` is honoured on OpenRC.
+`pattern`, `sleep` and `arguments` count for scripts of /etc/init.d, `runlevel` on OpenRC.
 ";
 
 pub static TYPE: ResourceType = ResourceType {
@@ -59,6 +58,12 @@ struct Service {
     unit: Unit,
     manager: String,
     runlevel: String,
+    /// Further arguments for a script.
+    arguments: Vec<String>,
+    /// Running is what has this in its command line, for scripts without `status`.
+    pattern: Option<String>,
+    /// Seconds between stopping and starting.
+    sleep: i64,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
@@ -84,6 +89,9 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         },
         manager: args.need("use")?,
         runlevel: args.need("runlevel")?,
+        arguments: kit::split_words(&args.str("arguments")?.unwrap_or_default()).unwrap_or_default(),
+        pattern: args.str("pattern")?,
+        sleep: args.int("sleep")?.unwrap_or(0).max(0),
     }))
 }
 
@@ -152,6 +160,83 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Scripts of /etc/init.d, switched on by `update-rc.d` or `chkconfig`.
+    fn sysv(&self, world: &View) -> Result<Verdict, Stop> {
+        let name = self.unit.name.as_deref().unwrap_or_default();
+        let path = format!("/etc/init.d/{name}");
+        let read = |words: &[&str]| Query::Read { argv: words.iter().map(|w| (*w).to_owned()).collect() };
+        let links = "for l in /etc/rc[2345].d/S[0-9][0-9]\"$1\"; do [ -e \"$l\" ] && exit 0; done; exit 1";
+        let enabled = read(&["sh", "-c", links, "sh", name]);
+        let status = match &self.pattern {
+            Some(pattern) => read(&["pgrep", "-f", "--", pattern]),
+            None => read(&[&path, "status"]),
+        };
+        world.want([Query::Stat { path: path.clone(), follow: true }, status.clone(), enabled.clone()]);
+        if world.stat(&path, true)?.is_none() {
+            return Ok(kit::failed(format!("Could not find the requested service {name}: host")));
+        }
+        let (mut lines, mut actions, mut effects) = (vec![], vec![], vec![]);
+        let said = |rc| Answer::Output(crate::world::Output { rc, stdout: vec![], stderr: vec![] });
+        if let Some(wanted) = self.unit.enabled {
+            let Answer::Output(now) = world.ask(enabled.clone())? else { unreachable!("an output") };
+            if (now.rc == 0) != wanted {
+                let verbs = if wanted { ["enable", "on"] } else { ["disable", "off"] };
+                let script = "if command -v update-rc.d >/dev/null; then \
+                    [ \"$2\" = disable ] || update-rc.d \"$1\" defaults; update-rc.d \"$1\" \"$2\"; \
+                    else chkconfig \"$1\" \"$3\"; fi";
+                actions.push(self.unit.task.script(script, [name, verbs[0], verbs[1]]));
+                lines.push(("enabled", (!wanted).to_string(), wanted.to_string()));
+                effects.push(kit::effect(enabled, said(i32::from(!wanted))));
+            }
+        }
+        if let Some(state) = self.unit.state {
+            let Answer::Output(now) = world.ask(status.clone())? else { unreachable!("an output") };
+            let running = now.rc == 0;
+            let verb = match state {
+                Wanted::Started if !running => Some("start"),
+                Wanted::Stopped if running => Some("stop"),
+                Wanted::Restarted | Wanted::Reloaded if !running => Some("start"),
+                Wanted::Restarted => Some("restart"),
+                Wanted::Reloaded => Some("reload"),
+                _ => None,
+            };
+            if let Some(verb) = verb {
+                let run = |verb: &str| {
+                    let words = [path.as_str(), verb].into_iter().chain(self.arguments.iter().map(String::as_str));
+                    self.unit.task.exec(words)
+                };
+                if verb == "restart" && self.sleep > 0 {
+                    #[expect(clippy::cast_precision_loss, reason = "seconds of a pause")]
+                    let pause = crate::node::Action::Sleep { seconds: self.sleep as f64 };
+                    actions.extend([run("stop"), pause, run("start")]);
+                } else {
+                    actions.push(run(verb));
+                }
+                let show = |on: bool| if on { "started" } else { "stopped" }.to_owned();
+                lines.push(("state", show(running), show(verb != "stop")));
+                effects.push(kit::effect(status, said(if verb == "stop" { 3 } else { 0 })));
+            }
+        }
+        let mut result = TaskResult { changed: !actions.is_empty(), ..TaskResult::default() }.with("name", name);
+        if let Some(enabled) = self.unit.enabled {
+            result = result.with("enabled", enabled);
+        }
+        if let Some(state) = self.unit.state {
+            result = result.with("state", if state == Wanted::Stopped { "stopped" } else { "started" });
+        }
+        if actions.is_empty() {
+            return Ok(Verdict::Unchanged(result));
+        }
+        Ok(Verdict::Change(Change {
+            diff: vec![kit::diff_of_attributes(name, &lines)],
+            opaque: true,
+            result,
+            ..kit::change(ChangeKind::Change, actions, effects)
+        }))
+    }
+}
+
 /// The stat of a link root made.
 pub(super) fn link_to(target: &str) -> Stat {
     Stat {
@@ -182,7 +267,8 @@ impl Resource for Service {
         match manager.as_str() {
             "systemd" | "systemd_service" | "" => self.unit.reconcile(world),
             "openrc" => self.openrc(world),
-            other => Err(Problem::unsupported(format!("services of the init system `{other}`")).into()),
+            // Whatever else runs as init: scripts of /etc/init.d.
+            _ => self.sysv(world),
         }
     }
 

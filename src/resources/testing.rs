@@ -16,6 +16,7 @@ pub struct Stage {
     pub check_mode: bool,
     pub facts: serde_json::Value,
     pub variables: serde_json::Value,
+    pub ask: Option<crate::resources::AskOperator>,
 }
 
 impl Stage {
@@ -52,11 +53,12 @@ impl Stage {
             },
             verbosity: 0,
             jobs: Arc::default(),
+            ask: self.ask,
             program: None,
             decrypt: &|_| Err(Problem::unsupported("vaults in tests")),
             fetch: &|_| Err(Problem::unsupported("downloads in tests")),
         };
-        (kind.build)(args, &setting)
+        kind.make(args, &setting)
     }
 }
 

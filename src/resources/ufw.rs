@@ -29,8 +29,9 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("route", Kind::Bool, "A rule for forwarded packets").default("false"),
         ArgSpec::new("log", Kind::Bool, "Log what the rule matches").default("false"),
         ArgSpec::new("interface", Kind::Str, "The interface").aliases(&["if"]),
-        ArgSpec::new("interface_in", Kind::Str, "Not supported yet").aliases(&["if_in"]),
-        ArgSpec::new("interface_out", Kind::Str, "Not supported yet").aliases(&["if_out"]),
+        ArgSpec::new("interface_in", Kind::Str, "Interface packets come in by; with `route` beside `interface_out`")
+            .aliases(&["if_in"]),
+        ArgSpec::new("interface_out", Kind::Str, "Interface packets go out by").aliases(&["if_out"]),
         ArgSpec::new("from_ip", Kind::Str, "Source address").aliases(&["from", "src"]).default("any"),
         ArgSpec::new("from_port", Kind::Str, "Source port"),
         ArgSpec::new("to_ip", Kind::Str, "Destination address").aliases(&["dest", "to"]).default("any"),
@@ -44,7 +45,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new(
             "insert_relative_to",
             Kind::Str,
-            "What `insert` counts from; others than `zero` are not supported yet",
+            "What `insert` counts from: the first or last rule of a kind, which has the number 0",
         )
         .default("zero")
         .choices(&["first-ipv4", "first-ipv6", "last-ipv4", "last-ipv6", "zero"]),
@@ -59,18 +60,18 @@ struct Ufw {
     policy: Option<(String, String)>,
     logging: Option<String>,
     rule: Option<Vec<String>>,
+    /// Where in the words of the rule `insert NUMBER` stands, the number, and what it counts from.
+    place: Option<(usize, i64, String)>,
     task: Task,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     for name in ["interface_in", "interface_out"] {
-        if args.given(name) {
-            return Err(Problem::unsupported(format!("`{name}` of `ufw`")).at(args.span(name)).into());
+        for other in ["direction", "interface"] {
+            kit::exclusive(&args, name, other)?;
         }
     }
-    if args.need("insert_relative_to")? != "zero" {
-        return Err(Problem::unsupported("`insert_relative_to` of `ufw`").at(args.span("insert_relative_to")).into());
-    }
+    let relative = args.need("insert_relative_to")?;
     let direction = args.str("direction")?;
     let policy = args.str("default")?.map(|policy| {
         let direction = match direction.as_deref() {
@@ -80,6 +81,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         };
         (policy, direction.to_owned())
     });
+    let mut place = None;
     let rule = match args.str("rule")? {
         None => None,
         Some(action) => {
@@ -91,9 +93,11 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             if args.flag("delete")? {
                 push(&["delete"]);
             }
-            if let Some(number) = args.int("insert")? {
-                push(&["insert", &number.to_string()]);
+            // A rule that goes away has a number already.
+            if !args.flag("delete")? {
+                place = args.int("insert")?.map(|number| (words.len(), number, relative));
             }
+            let mut push = |list: &[&str]| words.extend(list.iter().map(|w| (*w).to_owned()));
             push(&[&action]);
             if let Some(direction) = &direction {
                 push(&[match direction.as_str() {
@@ -103,6 +107,11 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             }
             if let Some(interface) = args.str("interface")? {
                 push(&["on", &interface]);
+            }
+            for (name, way) in [("interface_in", "in"), ("interface_out", "out")] {
+                if let Some(interface) = args.str(name)? {
+                    push(&[way, "on", &interface]);
+                }
             }
             if args.flag("log")? {
                 push(&["log"]);
@@ -135,19 +144,50 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             .help("one of the following is required: state, default, rule, logging")
             .into());
     }
-    Ok(Arc::new(Ufw { state, policy, logging, rule, task: Task::of(setting) }))
+    Ok(Arc::new(Ufw { state, policy, logging, rule, place, task: Task::of(setting) }))
 }
 
 const STATUS: [&str; 3] = ["ufw", "status", "verbose"];
 
+impl Ufw {
+    /// The words of the rule, with the number it is inserted at.
+    fn words(&self, world: &View) -> Result<Option<Vec<String>>, Stop> {
+        let (Some(rule), Some((at, number, relative))) = (&self.rule, &self.place) else {
+            return Ok(self.rule.clone());
+        };
+        let mut words = rule.clone();
+        let number = if relative == "zero" {
+            *number
+        } else {
+            let text = world.read(["ufw", "status", "numbered"].map(str::to_owned).to_vec())?.text();
+            let rules: Vec<&str> = text.lines().filter(|l| l.trim_start().starts_with('[')).collect();
+            let (all, six) = (rules.len() as i64, rules.iter().filter(|l| l.contains("(v6)")).count() as i64);
+            let origin = match relative.as_str() {
+                "first-ipv4" => 1,
+                "last-ipv4" => all - six,
+                "first-ipv6" => all - six + 1,
+                _ => all,
+            };
+            let place = (origin + number).max(1);
+            // Behind the last rule there is nothing to insert before: it is added.
+            if place > all {
+                return Ok(Some(words));
+            }
+            place
+        };
+        words.splice(*at..*at, ["insert".to_owned(), number.to_string()]);
+        Ok(Some(words))
+    }
+}
+
 impl Resource for Ufw {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
         let status = STATUS.map(str::to_owned).to_vec();
-        let dry: Option<Vec<String>> = self
-            .rule
+        world.want([query(&status)]);
+        let rule = self.words(world)?;
+        let dry: Option<Vec<String>> = rule
             .as_ref()
             .map(|rule| ["ufw", "--dry-run"].into_iter().map(str::to_owned).chain(rule.iter().cloned()).collect());
-        world.want([query(&status)]);
         world.want(dry.iter().map(|d| query(d)));
         let output = world.read(status.clone())?;
         if output.rc == 127 {
@@ -203,7 +243,7 @@ impl Resource for Ufw {
                 after = after.replace(&format!("Default: {now}"), &format!("Default: {new}"));
             }
         }
-        if let (Some(rule), Some(dry)) = (&self.rule, &dry) {
+        if let (Some(rule), Some(dry)) = (&rule, &dry) {
             let output = world.read(dry.clone())?;
             if output.rc != 0
                 && !output.text().contains("non-existent")

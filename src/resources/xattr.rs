@@ -111,6 +111,9 @@ impl Resource for Xattr {
         let mut list = parse(&String::from_utf8_lossy(&output.stdout));
         let show = |list: &[(String, String)]| Value::from_pairs(list.iter().map(|(k, v)| (k.as_str(), v.as_str())));
         let result = TaskResult::unchanged();
+        // As Ansible's module: what the key had before.
+        let had: Vec<(String, String)> =
+            list.iter().filter(|(name, _)| Some(name) == self.key.as_ref()).cloned().collect();
         let old = self.key.as_ref().and_then(|key| list.iter().position(|(name, _)| name == key));
         let (argv, message, before) = match (self.state.as_str(), &self.key) {
             ("present", Some(key)) => {
@@ -118,7 +121,7 @@ impl Resource for Xattr {
                 let before = old.map(|i| list[i].1.clone());
                 if before.as_ref() == Some(&value) {
                     return Ok(Verdict::Unchanged(
-                        result.with("msg", format!("{key} set to {value}")).with("xattr", show(&list)),
+                        result.with("msg", format!("{key} set to {value}")).with("xattr", show(&had)),
                     ));
                 }
                 match old {
@@ -130,22 +133,23 @@ impl Resource for Xattr {
             ("absent", Some(key)) => {
                 let Some(i) = old else {
                     return Ok(Verdict::Unchanged(
-                        result.with("msg", format!("{key} removed")).with("xattr", show(&list)),
+                        result.with("msg", format!("{key} removed")).with("xattr", show(&had)),
                     ));
                 };
                 let before = list.remove(i).1;
                 (self.set(&["-x", key]), format!("{key} removed"), Some(before))
             }
             ("keys", _) => {
-                let names: Vec<Value> = list.iter().map(|(name, _)| Value::from(name.as_str())).collect();
-                return Ok(Verdict::Unchanged(result.with("msg", "returning all keys").with("xattr", names)));
+                list.iter_mut().for_each(|(_, value)| value.clear());
+                return Ok(Verdict::Unchanged(result.with("msg", "returning all keys").with("xattr", show(&list))));
             }
             ("read", Some(key)) => {
                 list.retain(|(name, _)| name == key);
                 let message = format!("returning {key}");
                 return Ok(Verdict::Unchanged(result.with("msg", message).with("xattr", show(&list))));
             }
-            _ => return Ok(Verdict::Unchanged(result.with("msg", "dumping all").with("xattr", show(&list)))),
+            ("all", _) => return Ok(Verdict::Unchanged(result.with("msg", "dumping all").with("xattr", show(&list)))),
+            _ => return Ok(Verdict::Unchanged(result.with("msg", "returning None").with("xattr", show(&list)))),
         };
         let key = self.key.as_deref().unwrap_or_default();
         let present = self.state == "present";
@@ -163,7 +167,7 @@ impl Resource for Xattr {
                 answer: Ok(Answer::Output(Output { rc: 0, stdout: write(&list), stderr: vec![] })),
             }],
             opaque: false,
-            result: TaskResult::changed().with("msg", message).with("xattr", show(&list)),
+            result: TaskResult::changed().with("msg", message).with("xattr", show(&had)),
         }))
     }
 }

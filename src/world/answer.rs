@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::Value;
-use serde::{Deserialize, Serialize};
 
 /// The reply to one [`super::Query`].
 #[derive(Debug, Clone)]
@@ -25,7 +24,7 @@ pub enum Answer {
     Failed(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     File,
     Directory,
@@ -37,7 +36,7 @@ pub enum FileKind {
 }
 
 /// What `stat` says of one path.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stat {
     pub kind: FileKind,
     /// Permission bits, 0o7777.
@@ -63,7 +62,7 @@ pub struct Stat {
     pub real: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TreeEntry {
     /// Path relative to the queried directory.
     pub path: String,
@@ -71,7 +70,7 @@ pub struct TreeEntry {
 }
 
 /// A systemd unit, by `systemctl show` and `is-enabled`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UnitState {
     /// `loaded`, `not-found`, `masked`, `bad-setting` …; `offline` if systemd does not run there.
     pub load: String,
@@ -88,7 +87,7 @@ pub struct UnitState {
 }
 
 /// One line of the user database.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     pub name: String,
     pub uid: u32,
@@ -106,7 +105,7 @@ pub struct Account {
     pub expires: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GroupEntry {
     pub name: String,
     pub gid: u32,
@@ -114,7 +113,7 @@ pub struct GroupEntry {
 }
 
 /// A package in the node's database.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PackageState {
     /// Installed version, if it is installed.
     pub installed: Option<String>,

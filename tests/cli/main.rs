@@ -6,6 +6,5 @@ mod manuals;
 mod names;
 mod output;
 mod plans;
-mod worlds;
 
 pub use bench::Bench;

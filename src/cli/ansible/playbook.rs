@@ -109,6 +109,7 @@ impl PlaybookArgs {
         let mut request =
             Request::new("ansible-playbook", &self.playbooks, &self.hosts, &select, &output, self.foreign.check);
         request.reporter = Some(&make);
+        request.ask = terminal::operator();
         let project = Project::load(&request).map_err(limited)?;
         if let Some(report) = report.get() {
             self.head(report, &project);

@@ -22,11 +22,12 @@ pub const COMMON: &[ArgSpec] = &[
     ArgSpec::new("mode", Kind::Mode, "permissions, octal (`\"0644\"`) or symbolic (`u=rw,g=r`)"),
     ArgSpec::new("owner", Kind::Str, "the owner's name or number"),
     ArgSpec::new("group", Kind::Str, "the group's name or number"),
-    ArgSpec::new("attributes", Kind::Str, "chattr's flags; not supported yet").aliases(&["attr"]),
-    ArgSpec::new("seuser", Kind::Str, "SELinux user; not supported yet"),
-    ArgSpec::new("serole", Kind::Str, "SELinux role; not supported yet"),
-    ArgSpec::new("setype", Kind::Str, "SELinux type; not supported yet"),
-    ArgSpec::new("selevel", Kind::Str, "SELinux level; not supported yet"),
+    ArgSpec::new("attributes", Kind::Str, "flags as for `chattr`: letters, after `+`, `-` or `=` (the default)")
+        .aliases(&["attr"]),
+    ArgSpec::new("seuser", Kind::Str, "SELinux user, where SELinux is on"),
+    ArgSpec::new("serole", Kind::Str, "SELinux role, where SELinux is on"),
+    ArgSpec::new("setype", Kind::Str, "SELinux type, where SELinux is on"),
+    ArgSpec::new("selevel", Kind::Str, "SELinux level, where SELinux is on"),
     ArgSpec::new("unsafe_writes", Kind::Bool, "accepted; files are always written atomically").default("no"),
 ];
 
@@ -42,11 +43,6 @@ pub struct Attributes {
 
 impl Attributes {
     pub fn from_args(args: &Args, setting: &Setting) -> Result<Self, Problem> {
-        for name in ["attributes", "seuser", "serole", "setype", "selevel"] {
-            if args.str(name)?.is_some_and(|t| !t.is_empty()) {
-                return Err(Problem::unsupported(format!("the argument `{name}`")).at(args.span(name)));
-            }
-        }
         let mode = args.mode("mode")?;
         if let Some(ModeSpec::Symbolic(text)) = &mode
             && text != "preserve"
@@ -385,7 +381,7 @@ pub fn unknown() -> Value {
 }
 
 pub fn unknown_cause() -> Unknown {
-    Unknown::after_this_step()
+    Unknown::after_step("the step that makes the file")
 }
 
 /// The keys Ansible adds to the result of every file resource.

@@ -106,9 +106,58 @@ impl Kubectl {
         }
     }
 
+    /// What the server would make of a text sent with these words; nothing is stored.
+    pub fn dry_run(&self, world: &View, words: &[&str], body: &str) -> Result<Dry, Stop> {
+        // Arguments of programs can be read by others: a secret's content is not asked about.
+        if body.contains("\"kind\":\"Secret\"") {
+            return Ok(Dry::Impossible);
+        }
+        // A question has no input: the text goes as an argument to a shell that pipes it.
+        let mut argv: Vec<String> =
+            ["sh", "-c", "body=$1; shift; printf %s \"$body\" | \"$@\"", "kubectl", body].map(str::to_owned).to_vec();
+        argv.extend(self.argv(words));
+        argv.extend(["--dry-run=server", "-o", "json"].map(str::to_owned));
+        let output = world.read(argv)?;
+        let error = output.error_text();
+        if output.rc == 0 {
+            return Ok(serde_json::from_slice(&output.stdout).map_or(Dry::Impossible, Dry::Object));
+        }
+        let refused = ["is invalid", "(Invalid)", "Forbidden", "admission webhook", "(BadRequest)", "strict decoding"];
+        // A webhook that cannot be asked without effects refuses every dry run.
+        let is_refusal = refused.iter().any(|word| error.contains(word)) && !error.contains("does not support dry run");
+        Ok(if is_refusal { Dry::Refused(error.trim().to_owned()) } else { Dry::Impossible })
+    }
+
     pub fn query(&self, words: &[&str]) -> Query {
         Query::Read { argv: self.argv(words) }
     }
+}
+
+/// What came of asking the server for a dry run.
+pub enum Dry {
+    /// The object as it would be stored.
+    Object(Json),
+    /// The server does not take it, and why.
+    Refused(String),
+    /// It cannot be told: a namespace or kind that is not there yet, a server that has no dry runs.
+    Impossible,
+}
+
+/// An object without what the server counts and notes for itself.
+pub fn plain(object: &Json) -> Json {
+    let mut plain = object.clone();
+    if let Some(metadata) = plain.get_mut("metadata").and_then(Json::as_object_mut) {
+        for key in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"] {
+            metadata.remove(key);
+        }
+        if let Some(notes) = metadata.get_mut("annotations").and_then(Json::as_object_mut) {
+            notes.remove("kubectl.kubernetes.io/last-applied-configuration");
+            if notes.is_empty() {
+                metadata.remove("annotations");
+            }
+        }
+    }
+    plain
 }
 
 pub fn answer(json: &Json) -> Answer {

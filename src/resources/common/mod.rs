@@ -10,6 +10,7 @@ pub mod edits;
 pub mod feed;
 pub mod kit;
 pub mod kubectl;
+pub mod labels;
 pub mod mode;
 pub mod packages;
 pub mod paths;
@@ -17,7 +18,6 @@ pub mod pgp;
 pub mod place;
 pub mod text;
 pub mod tools;
-pub mod units;
 
 use crate::problem::Problem;
 use crate::resources::ArgSpec;

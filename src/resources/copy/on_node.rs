@@ -54,14 +54,9 @@ impl Resource for OnNode {
             Query::Stat { path: paths::dirname(&dest).to_owned(), follow: true },
         ]);
         view.want(self.manner.attributes.queries());
-        let Some(mut source) = view.stat(&src, true)? else {
+        let Some(source) = view.stat(&src, true)? else {
             return fail(format!("Source {} not found", self.src));
         };
-        if source.size == attributes::UNKNOWN_SIZE
-            && let Some(size) = view.coming_size(&src)
-        {
-            source.size = size;
-        }
         if source.kind == FileKind::Directory { self.folder(view, &src) } else { self.file(view, &src, &source) }
     }
 }
@@ -195,10 +190,6 @@ impl OnNode {
                 answer: known.map(|hex| Answer::Digest(Some(hex))).ok_or_else(attributes::unknown_cause),
             });
         }
-        if let Some(blob) = view.source_of(src) {
-            let query = Query::Source { path: path.to_owned() };
-            effects.push(Effect { query, answer: Ok(Answer::Source(blob)) });
-        }
         let action = Action::CopyOnNode {
             source: src.to_owned(),
             path: path.to_owned(),
@@ -212,9 +203,10 @@ impl OnNode {
 
     fn folder(&self, view: &View, src: &str) -> Result<Verdict, Stop> {
         let dest = paths::clean(&self.dest);
-        let root = if self.src.ends_with('/') { dest } else { paths::join(&dest, paths::basename(src)) };
+        let root = if self.src.ends_with('/') { dest.clone() } else { paths::join(&dest, paths::basename(src)) };
         let root = paths::clean(&root);
         view.want([
+            Query::Stat { path: dest.clone(), follow: true },
             Query::Tree { path: src.to_owned(), max_depth: None },
             Query::Tree { path: root.clone(), max_depth: None },
             Query::Stat { path: root.clone(), follow: true },
@@ -318,8 +310,12 @@ impl OnNode {
             actions.extend(fix.actions);
             stat = fix.stat;
         }
-        // As Ansible returns it: with the written final slash where nothing had to be made.
-        let shown = if self.src.ends_with('/') && old_root.is_some() { self.dest.clone() } else { root.clone() };
+        // As Ansible returns it: with the written final slash where nothing had to be made; `dest` itself where it was made, too.
+        let shown = if (self.src.ends_with('/') && old_root.is_some()) || view.stat(&dest, true)?.is_none() {
+            self.dest.clone()
+        } else {
+            root.clone()
+        };
         let result = TaskResult::unchanged()
             .with(
                 "dest",

@@ -93,7 +93,10 @@ impl File {
                 }
             }
         }
-        let result = TaskResult::unchanged().with("dest", self.path.as_str()).with("src", src);
+        // Ansible looks the target up only where it follows the link.
+        let shown =
+            if self.src.is_none() && !self.follow { minijinja::Value::from(()) } else { minijinja::Value::from(src) };
+        let result = TaskResult::unchanged().with("dest", self.path.as_str()).with("src", shown);
         Ok(work.verdict(describe(result, &link)))
     }
 

@@ -6,6 +6,7 @@ mod cluster;
 mod kernel;
 mod limits;
 mod node;
+mod options;
 mod packages;
 mod running;
 mod sources;
