@@ -520,6 +520,7 @@ fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> R
         any_errors_fatal: settings.any_errors_fatal(),
         step: request.select.step,
         inject_facts: settings.flag("inject_facts_as_vars", true),
+        allow_missing_handlers: !settings.flag("error_on_missing_handler", true),
         fact_cache: fact_cache(request, settings)?,
         strategy: settings.text("strategy").unwrap_or("linear").to_owned(),
         poll_interval: settings.count("poll_interval").unwrap_or(15),

@@ -258,7 +258,7 @@ impl<'a> Applier<'a> {
 
     fn emit(&mut self, step: Step, st: &HostState) {
         let interpreter = self.interpreter();
-        interpreter.run.publish(&interpreter.host, &st.vars);
+        interpreter.run.publish(&interpreter.host, &st.vars, st.given);
         interpreter.run.sink.event(&Event::Ended(Box::new(step.clone())));
         self.steps.push(step);
     }

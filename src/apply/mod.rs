@@ -83,6 +83,7 @@ pub fn walk(
     lock(&run.published).clear();
     run.restore_inventory();
     run.start.reset();
+    run.together.reset();
     'plays: for planned in schedule {
         let renewed = match planned.renewed(run) {
             Ok(renewed) => renewed,
@@ -106,7 +107,8 @@ pub fn walk(
                 continue;
             }
             run.sink.event(&Event::Play { index: play.index, name: batch.name.clone(), hosts: hosts.clone() });
-            run.together.begin(play.index, &hosts);
+            let gone = ended.iter().filter(|(_, end)| matches!(end, End::Failed | End::Unreachable));
+            run.together.begin(play.index, &hosts, gone.map(|(host, _)| host.clone()).collect());
             let results = in_parallel(&hosts, &|host| {
                 run.together.start_work(run.options.forks);
                 let result = one_host(run, batch, number, fleet, states, phase, host, interrupted);
@@ -133,12 +135,17 @@ pub fn walk(
                 let mut total = figures;
                 if let Some(before) = outcome.hosts.get(&host) {
                     total.wall_ms += before.wall_ms;
-                    total.forgiven = before.forgiven;
+                    total.forgiven = total.forgiven.max(before.forgiven);
                 }
                 if is_cleared {
                     total.forgiven = total.failed + total.unreachable;
                 }
                 outcome.hosts.insert(host, total);
+            }
+            if let Some(problem) = run.together.take_aborted() {
+                run.sink.event(&Event::Aborted(problem));
+                outcome.aborted = true;
+                break 'plays;
             }
             if interrupted() {
                 break 'plays;
@@ -184,7 +191,7 @@ fn one_host(
         step.batch = batch;
     }
     let end = state.end;
-    run.publish(host, &state.vars);
+    run.publish(host, &state.vars, state.given);
     if phase == Phase::Apply {
         run.keep_facts(host, &state.vars);
     }

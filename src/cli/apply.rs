@@ -80,7 +80,7 @@ impl ApplyArgs {
             }
             return Ok(Exit::of(&plan));
         }
-        let invalid = plan.steps.iter().any(|s| s.invalid && !s.ignored && !s.rescued);
+        let invalid = plan.aborted || plan.steps.iter().any(|s| s.invalid && !s.ignored && !s.rescued);
         if invalid {
             // What is wrong in the files would stop the run half-way: better not to begin.
             terminal::say("not applied: the plan has errors in the files; nothing was changed");

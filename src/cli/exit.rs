@@ -21,7 +21,9 @@ pub enum Exit {
 impl Exit {
     /// By what became of the hosts.
     pub fn of(outcome: &Outcome) -> Self {
-        if outcome.hosts.values().any(|h| h.failed > h.forgiven) {
+        if outcome.aborted {
+            Self::Usage
+        } else if outcome.hosts.values().any(|h| h.failed > h.forgiven) {
             Self::HostFailed
         } else if outcome.hosts.values().any(|h| h.unreachable > h.forgiven) {
             Self::Unreachable

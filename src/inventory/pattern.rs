@@ -95,6 +95,26 @@ pub fn split_pattern(pattern: &str) -> Vec<String> {
     parts
 }
 
+/// The parts of a `--limit`; the lines of a file in the place of `@FILE`.
+fn limit_parts(limit: &str) -> Result<Vec<String>, Problem> {
+    let mut parts = vec![];
+    for part in split_pattern(limit) {
+        match part.strip_prefix('@') {
+            None => parts.push(part),
+            Some(path) => {
+                let text = std::fs::read_to_string(Path::new(path)).map_err(|e| {
+                    Problem::new(
+                        "limit-file",
+                        format!("cannot read the limit file `{path}`: {}", crate::yaml::io_words(&e)),
+                    )
+                })?;
+                parts.extend(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned));
+            }
+        }
+    }
+    Ok(parts)
+}
+
 impl Inventory {
     /// The hosts a pattern selects. One that selects none is an error that names what is near; see [`Self::matching`].
     pub fn select(&self, pattern: &str) -> Result<Vec<String>, Problem> {
@@ -110,24 +130,15 @@ impl Inventory {
 
     /// Those of `hosts` that a `--limit` keeps; `@FILE` in it stands for the lines of a file.
     pub fn limited(&self, hosts: &[String], limit: &str) -> Result<Selection, Problem> {
-        let mut parts = vec![];
-        for part in split_pattern(limit) {
-            match part.strip_prefix('@') {
-                None => parts.push(part),
-                Some(path) => {
-                    let text = std::fs::read_to_string(Path::new(path)).map_err(|e| {
-                        Problem::new(
-                            "limit-file",
-                            format!("cannot read the limit file `{path}`: {}", crate::yaml::io_words(&e)),
-                        )
-                    })?;
-                    parts.extend(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned));
-                }
-            }
-        }
-        let kept = self.evaluate(&parts)?;
+        let kept = self.evaluate(&limit_parts(limit)?)?;
         let keep: HashSet<&String> = kept.hosts.iter().collect();
         Ok(Selection { hosts: hosts.iter().filter(|h| keep.contains(h)).cloned().collect(), unmatched: kept.unmatched })
+    }
+
+    /// A `--limit` that names nothing at all is an error.
+    pub fn require_limit(&self, limit: &str) -> Result<(), Problem> {
+        let found = self.evaluate(&limit_parts(limit)?)?;
+        if found.hosts.is_empty() { Err(self.no_match(limit, &found)) } else { Ok(()) }
     }
 
     /// The problem to show for a pattern that selects nothing.

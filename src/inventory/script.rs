@@ -57,13 +57,20 @@ pub(super) fn read(inventory: &mut Inventory, path: &Path) -> Result<(), Failure
         }
         // Without `_meta` each host is asked for.
         None => {
-            for name in names {
+            // … as far as it is the script's own.
+            for name in names.into_iter().filter(|name| groups.values().any(|body| has_host(body, name))) {
                 let vars = run(path, &["--host", &name])?;
                 host_vars(inventory, &name, &vars, path, &place);
             }
         }
     }
     Ok(())
+}
+
+/// Whether a group, as a script prints it, lists a host.
+fn has_host(group: &Json, name: &str) -> bool {
+    let hosts = group.get("hosts").unwrap_or(group);
+    hosts.as_array().is_some_and(|all| all.iter().any(|host| host.as_str() == Some(name)))
 }
 
 fn host_vars(inventory: &mut Inventory, name: &str, vars: &Json, path: &Path, place: &Span) {

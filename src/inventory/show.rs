@@ -330,6 +330,7 @@ fn add_scope(vars: &mut IndexMap<String, Shown>, scope: &Scope) {
         let shown = match definition {
             Definition::Written(node) => Shown::Node(node.clone()),
             Definition::Final(value) => Shown::Value(value.clone()),
+            Definition::Computed(computed) => Shown::Value((computed.0)()),
         };
         vars.insert(name.clone(), shown);
     }

@@ -59,7 +59,7 @@ impl Interpreter {
             }
         };
         let name = match &task.keywords.name {
-            Some(node) => context.text(node).unwrap_or_else(|_| node.as_str().unwrap_or_default().to_owned()),
+            Some(node) => context.text(node).unwrap_or_else(|_| piecewise(&context, node)),
             None => match super::include::role_written(task) {
                 Some(role) => format!("{action} : {role}"),
                 None => action.clone(),
@@ -290,4 +290,25 @@ impl Interpreter {
             password,
         })
     }
+}
+
+/// A name of which not everything has a value: what is undefined is told in its place, as Ansible does.
+fn piecewise(context: &Context, node: &Node) -> String {
+    let text = node.as_str().unwrap_or_default();
+    let (mut out, mut rest, mut errors) = (String::new(), text, 0);
+    while let Some((before, tail)) = rest.split_once("{{") {
+        let Some((expression, after)) = tail.split_once("}}") else { break };
+        out.push_str(before);
+        match context.text(&Node::text(format!("{{{{{expression}}}}}"), &node.span)) {
+            Ok(value) => out.push_str(&value),
+            Err(EvalError::Undefined(problem)) if resources::debug::in_python(&problem).is_some() => {
+                errors += 1;
+                let why = resources::debug::in_python(&problem).unwrap_or_default();
+                out.push_str(&format!("<< error {errors} - {why} >>"));
+            }
+            Err(_) => return text.to_owned(),
+        }
+        rest = after;
+    }
+    out + rest
 }

@@ -19,9 +19,22 @@ use crate::vars::Definition;
 use crate::world::Stop;
 use crate::yaml::{Node, Yaml};
 
+/// `meta` tasks that run whatever their `when` says.
+const UNCONDITIONAL: &[&str] = &["noop", "refresh_inventory", "reset_connection"];
+
 impl Interpreter {
     /// Evaluates the current task. Whatever is over is entered into the state; the rest is for the driver.
     pub fn turn(&self, st: &mut HostState) -> Turn {
+        if let Some(problem) = st.missing_handler.clone() {
+            if st.speculative {
+                return Turn::End;
+            }
+            self.run.together.abort((*problem).clone());
+        }
+        if !st.speculative && self.run.together.is_aborted() {
+            st.frames.clear();
+            st.end = End::Failed;
+        }
         let Some((task, lineage)) = self.current(st) else { return Turn::End };
         let place = self.place(st);
         if !st.speculative {
@@ -74,6 +87,9 @@ impl Interpreter {
                     skipped: 0,
                     unreachable: false,
                     includes: vec![],
+                    broken_include: false,
+                    notifies: vec![],
+                    maybe_changed: None,
                 });
                 self.loop_turn(st, &task, &lineage, handler)
             }
@@ -141,12 +157,9 @@ impl Interpreter {
         if st.speculative {
             return;
         }
-        let (set, facts) = self.run.together.taken(&self.host);
-        for (name, value) in set {
-            st.vars.set_fact(&name, value);
-        }
-        if !facts.is_empty() {
-            st.vars.add_facts(facts);
+        for given in self.run.together.given(&self.host, st.given) {
+            st.given += 1;
+            st.vars.take(given);
         }
     }
 
@@ -220,8 +233,8 @@ impl Interpreter {
         for node in &nodes {
             if !node.has_template() {
                 match &node.value {
-                    Yaml::Seq(items) => tags.extend(items.iter().filter_map(Node::as_str).map(str::to_owned)),
-                    _ => tags.extend(scalar_text(node)),
+                    Yaml::Seq(items) => tags.extend(items.iter().filter_map(crate::playbook::tag_text)),
+                    _ => tags.extend(crate::playbook::tag_text(node)),
                 }
                 continue;
             }
@@ -232,7 +245,11 @@ impl Interpreter {
                 context.as_ref().expect("made above").value(node).map_err(|e| e.into_problem().or_at(&node.span))?;
             match value.as_str() {
                 Some(text) => tags.extend(text.split(',').map(|t| t.trim().to_owned())),
-                None => tags.extend(value.try_iter().into_iter().flatten().map(|v| resources::text_of(&v))),
+                None if value.kind() == ValueKind::Number => tags.push(crate::playbook::number_tag(&value)),
+                None => tags.extend(value.try_iter().into_iter().flatten().map(|v| match v.kind() {
+                    ValueKind::Number => crate::playbook::number_tag(&v),
+                    _ => resources::text_of(&v),
+                })),
             }
         }
         let mut seen = std::collections::BTreeSet::new();
@@ -266,7 +283,15 @@ impl Interpreter {
             // Other hosts read it at once, and what was only thought of cannot be taken back from them.
             return Turn::Blocked { unknown: Unknown::pending(), draft: Box::new(draft) };
         }
-        let conditions = lineage.conditions(task);
+        let mut conditions = lineage.conditions(task);
+        if let Action::Meta(what) = &task.action
+            && let Some(what) = what.as_str().map(str::trim).filter(|w| UNCONDITIONAL.contains(w))
+        {
+            if !task.keywords.when.is_empty() {
+                self.run.warn(format!("{what} task does not support when conditional"));
+            }
+            conditions.clear();
+        }
         match draft.context.conditions(&conditions) {
             Ok(Ok(())) => {}
             Ok(Err(index)) => return self.skipped(st, draft, &conditions[index]),
@@ -285,6 +310,9 @@ impl Interpreter {
                 return Turn::Blocked { unknown, draft: Box::new(draft) };
             }
             Err(error) => return self.eval_failed(st, draft, error),
+        }
+        if let Err(error @ (EvalError::Undefined(_) | EvalError::Failed(_))) = self.notification_names(&draft) {
+            return self.eval_failed(st, draft, error);
         }
         match &task.action {
             Action::Module { .. } => self.module_turn(st, draft),
@@ -353,15 +381,30 @@ impl Interpreter {
             .with("false_condition", condition.to_value());
         if let Action::Meta(what) = &draft.task.action {
             let what = draft.context.text(what).unwrap_or_default();
-            let told = match what.trim() {
-                "end_host" => {
-                    format!("end_host conditional evaluated to false, continuing execution for {}", self.host)
-                }
-                other => other.to_owned(),
-            };
-            result = TaskResult::unchanged().with("msg", told);
+            result = self.meta_skipped(what.trim());
         }
         self.settled(st, draft, Ending::Skipped(result, Some(format!("`{text}` is false"))))
+    }
+
+    /// What a `meta` task says that does not run because of its condition.
+    fn meta_skipped(&self, what: &str) -> TaskResult {
+        let host = &self.host;
+        let instead = match what {
+            "flush_handlers" => format!("not running handlers for {host}"),
+            "clear_facts" => format!("not clearing facts and fact cache for {host}"),
+            "clear_host_errors" => format!("not clearing host error state for {host}"),
+            "end_host" => format!("continuing execution for {host}"),
+            "end_batch" => "continuing current batch".to_owned(),
+            "end_role" => format!("continuing role for {host}"),
+            _ => "continuing play".to_owned(),
+        };
+        let msg = match what {
+            "end_host" => format!("end_host conditional evaluated to false, {instead}"),
+            other => other.to_owned(),
+        };
+        TaskResult::unchanged()
+            .with("msg", msg)
+            .with("skip_reason", format!("{what} conditional evaluated to False, {instead}"))
     }
 
     /// A template of the task has no value.

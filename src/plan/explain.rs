@@ -101,6 +101,7 @@ pub fn variable_text(context: &Context, name: &str) -> String {
     let written = |d: &crate::template::DefinedAt| match &d.definition {
         Definition::Written(node) => short(&node.to_value()),
         Definition::Final(value) => short(value),
+        Definition::Computed(computed) => short(&(computed.0)()),
     };
     let value = match context.variable(name) {
         Ok(Some(value)) => short(&value),

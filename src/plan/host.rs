@@ -113,7 +113,7 @@ impl Driver<'_> {
                 Turn::Done(step) => {
                     if resume.is_none() {
                         steps.push(*step);
-                        self.interpreter.run.publish(&self.interpreter.host, &st.vars);
+                        self.interpreter.run.publish(&self.interpreter.host, &st.vars, st.given);
                     } else if step.status == Status::Failed {
                         // It may fail only for want of an answer.
                         *st = before;
@@ -172,7 +172,7 @@ impl Driver<'_> {
                             cloud(st, &draft);
                         }
                         steps.push(self.interpreter.settle(st, &draft, Ending::Foretold(change)));
-                        self.interpreter.run.publish(&self.interpreter.host, &st.vars);
+                        self.interpreter.run.publish(&self.interpreter.host, &st.vars, st.given);
                     }
                 }
                 Turn::Engine { draft, request } => self.request(st, &draft, &request),

@@ -39,9 +39,12 @@ impl Interpreter {
             Ok(args) => args,
             Err(stop) => return self.include_stopped(st, draft, stop),
         };
+        let result = TaskResult::unchanged()
+            .with("include", args.file.clone())
+            .with("include_args", told(&draft, &["file", "_raw_params"]));
         let path = match self.find_tasks_file(&draft, &args.file) {
             Ok(path) => path,
-            Err(problem) => return self.problem(st, draft, problem),
+            Err(problem) => return self.include_failed(st, draft, result, &problem),
         };
         if draft.lineage.inside_out().filter(|l| matches!(l.source, Source::Include { .. })).count() > MAX_INCLUDES {
             let name = &args.file;
@@ -61,15 +64,12 @@ impl Interpreter {
         };
         let items = match self.run.loader.included_tasks(&path, &call) {
             Ok(loaded) => loaded.value,
-            Err(problems) => return self.problem(st, draft, first(problems)),
+            Err(problems) => return self.include_failed(st, draft, result, &first(problems)),
         };
         let lineage = match self.include_lineage(&draft) {
             Ok(lineage) => lineage,
             Err(stop) => return self.include_stopped(st, draft, stop),
         };
-        let result = TaskResult::unchanged()
-            .with("include", args.file.clone())
-            .with("include_args", told(&draft, &["file", "_raw_params"]));
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included {}", crate::source::display_path(&path)));
         step.included = Some(path);
@@ -101,11 +101,11 @@ impl Interpreter {
             vars: self.static_vars(&draft),
             ..RoleCall::default()
         };
+        let result = TaskResult::unchanged().with("include_args", told(&draft, &[]));
         let role = match self.run.loader.role(&args.file, &call, &draft.task.span) {
             Ok(role) => role,
-            Err(problems) => return self.problem(st, draft, first(problems)),
+            Err(problems) => return self.include_failed(st, draft, result, &first(problems)),
         };
-        let result = TaskResult::unchanged().with("include_args", told(&draft, &[]));
         let mut step = self.settle(st, &draft, Ending::Unchanged(result));
         step.because = Some(format!("included role {}", args.file));
         step.included = Some(args.file.into());
@@ -113,6 +113,34 @@ impl Interpreter {
             Arc::make_mut(&mut st.public_roles).push(role.clone());
         }
         self.enter_role(st, &role, &lineage);
+        Turn::Done(Box::new(step))
+    }
+
+    /// What is to be included is not there, or is wrong: that fails the host whatever `ignore_errors` says, and a `rescue` around it
+    /// knows nothing of it. In a loop the other items are included all the same.
+    fn include_failed(&self, st: &mut HostState, mut draft: Draft, result: TaskResult, problem: &Problem) -> Turn {
+        let reason = crate::report::plain_problem(problem);
+        if st.loop_state.is_some() && draft.item.is_some() {
+            self.run.warn(reason);
+            let step = self.settle(st, &draft, Ending::Unchanged(result));
+            if let Some(looping) = &mut st.loop_state {
+                looping.broken_include = true;
+            }
+            return Turn::Done(Box::new(step));
+        }
+        draft.ignore_errors = false;
+        let before = st.failure.clone();
+        let mut result = result.with("reason", reason.clone());
+        result.values.shift_remove("include_args");
+        let mut step = self.settle(st, &draft, Ending::Unrendered(result));
+        st.failure = before;
+        step.because = Some(reason);
+        if step.rescued {
+            // Ansible counts it as failed all the same, though the run succeeds.
+            st.counts.rescued -= 1;
+            st.counts.failed += 1;
+            st.counts.forgiven += 1;
+        }
         Turn::Done(Box::new(step))
     }
 
@@ -146,9 +174,10 @@ impl Interpreter {
             }
         }
         let keywords = draft.task.apply.as_deref().cloned().unwrap_or_default();
+        let given = Scope::written("vars of apply", keywords.vars.iter().cloned());
         Ok(Lineage::below(
             &draft.lineage,
-            Source::Include { apply: Arc::new(keywords), vars: Arc::default(), params: Some(Arc::new(vars)) },
+            Source::Include { apply: Arc::new(keywords), vars: given, params: Some(Arc::new(vars)) },
         ))
     }
 
@@ -281,6 +310,9 @@ impl Interpreter {
                 Turn::Quiet
             }
             "end_host" => {
+                if !st.speculative {
+                    self.run.together.leaves_at(&self.host, self.place(st));
+                }
                 st.frames.clear();
                 st.loop_state = None;
                 st.end = End::Done;
@@ -288,8 +320,13 @@ impl Interpreter {
             }
             "end_role" => {
                 while let Some(frame) = st.frames.pop() {
-                    if let FrameKind::Role(role) = frame.kind {
-                        Arc::make_mut(&mut st.ran_roles).insert(role.identity.to_string());
+                    let role = match &frame.kind {
+                        FrameKind::Role(role) => Some(role),
+                        FrameKind::Block { block, .. } => super::interpreter::role_of(block),
+                        _ => None,
+                    };
+                    if let Some(role) = role {
+                        self.complete(st, role, &frame.lineage);
                         break;
                     }
                 }
@@ -372,12 +409,10 @@ fn told(draft: &Draft, without: &[&str]) -> Value {
     let crate::playbook::TaskArgs::Named(pairs) = &draft.task.args else {
         return Value::from_pairs(Vec::<(String, Value)>::new());
     };
-    Value::from_pairs(pairs.iter().filter_map(|(name, node)| {
+    let rendered = pairs.iter().filter_map(|(name, node)| {
         let name = name.as_str().filter(|n| !without.contains(n))?;
-        let value = match name {
-            "apply" => node.to_value(),
-            _ => draft.context.value(node).unwrap_or_else(|_| node.to_value()),
-        };
-        Some((name.to_owned(), value))
-    }))
+        Some((name.to_owned(), draft.context.value(node).unwrap_or_else(|_| node.to_value())))
+    });
+    let apply = draft.task.apply_written.iter().map(|node| ("apply".to_owned(), node.to_value()));
+    Value::from_pairs(rendered.chain(apply))
 }

@@ -11,7 +11,8 @@ use super::magic;
 use super::run::{PlayRun, Run};
 use super::state::{End, Frame, FrameKind, Handler, HostState, Phase};
 use crate::node::Hello;
-use crate::playbook::{Item, RoleUse, Task};
+use crate::playbook::{Block, BlockOrigin, Item, RoleUse, Task};
+use crate::source::Span;
 use crate::vars::Scope;
 
 pub struct Interpreter {
@@ -63,9 +64,13 @@ impl Interpreter {
         st.vars.facts_apart = !self.run.options.inject_facts;
         st.seen_fatal = Arc::default();
         st.notified = BTreeSet::new();
+        st.notifications = Arc::default();
+        st.missing_handler = None;
         st.maybe_notified = Arc::default();
         st.ran_roles = Arc::default();
+        st.begun_roles = Arc::default();
         st.public_roles = Arc::default();
+        st.included_roles = Arc::default();
         st.frames.clear();
         let mut handlers = vec![];
         for role in &self.play.roles {
@@ -84,7 +89,9 @@ impl Interpreter {
             lineage: lineage.clone(),
             kind: FrameKind::Plain,
         };
-        let flush = || Frame { items: Arc::default(), next: 0, lineage: top.clone(), kind: FrameKind::Handlers };
+        // `--skip-tags always`: handlers run only where a task says so.
+        let kind = if self.implied(st, &top, &play.span) { FrameKind::Handlers } else { FrameKind::Plain };
+        let flush = || Frame { items: Arc::default(), next: 0, lineage: top.clone(), kind: kind.clone() };
         st.frames.push(flush());
         st.frames.push(plain(&play.post_tasks, &top));
         st.frames.push(flush());
@@ -151,6 +158,9 @@ impl Interpreter {
             if st.end != End::Running {
                 return None;
             }
+            if matches!(st.frames.last(), Some(Frame { kind: FrameKind::Handlers, .. })) {
+                self.take_notifications(st);
+            }
             let Some(frame) = st.frames.last_mut() else {
                 st.end = if st.failed { End::Failed } else { End::Done };
                 return None;
@@ -165,17 +175,13 @@ impl Interpreter {
                     };
                     return Some((handler.task.clone(), lineage));
                 }
-                // A handler may have notified one that stands before it: go round again.
-                if st.notified.is_empty() {
-                    st.frames.pop();
-                } else {
-                    frame.next = 0;
-                }
+                // A handler that one behind it notified waits for the next flush.
+                st.frames.pop();
                 continue;
             }
             if let (FrameKind::Role(role), 0) = (&frame.kind, frame.next) {
                 // A role runs once per play and host, unless it allows more.
-                if !role.allow_duplicates && st.ran_roles.contains(&*role.identity) {
+                if is_duplicate(role, &st.ran_roles) {
                     st.frames.pop();
                     continue;
                 }
@@ -190,6 +196,9 @@ impl Interpreter {
                     let block = block.clone();
                     let lineage = Lineage::below(&frame.lineage, Source::Block(block.clone()));
                     frame.next += 1;
+                    if role_of(&block).is_some_and(|role| is_duplicate(role, &st.ran_roles)) {
+                        continue;
+                    }
                     st.frames.push(Frame {
                         items: Arc::new(block.block.clone()),
                         next: 0,
@@ -220,14 +229,14 @@ impl Interpreter {
         let Some(frame) = st.frames.pop() else { return };
         let (block, phase) = match frame.kind {
             FrameKind::Block { block, phase } => (block, phase),
-            FrameKind::Role(role) => {
-                Arc::make_mut(&mut st.ran_roles).insert(role.identity.to_string());
-                return;
-            }
+            FrameKind::Role(role) => return self.complete(st, &role, &frame.lineage),
             _ => return,
         };
         match phase {
             Phase::Block | Phase::Rescue => {
+                if let Some(role) = role_of(&block) {
+                    self.complete(st, role, &frame.lineage);
+                }
                 if !block.always.is_empty() {
                     st.frames.push(Frame {
                         items: Arc::new(block.always.clone()),
@@ -242,6 +251,22 @@ impl Interpreter {
                 self.fail(st);
             }
         }
+    }
+
+    /// A role came to its end. What tells Ansible that it ran is a task with the role's tags and `always`: tags may leave it out.
+    pub(super) fn complete(&self, st: &mut HostState, role: &Arc<RoleUse>, lineage: &Arc<Lineage>) {
+        if st.begun_roles.contains(&*role.identity) && self.implied(st, lineage, &role.span) {
+            Arc::make_mut(&mut st.ran_roles).insert(role.identity.to_string());
+        }
+    }
+
+    /// Whether tags select what Ansible does as a task of its own at a place: it has the place's tags and `always`.
+    fn implied(&self, st: &HostState, lineage: &Arc<Lineage>, at: &Span) -> bool {
+        use crate::playbook::{Action, TaskArgs};
+        use crate::yaml::Node;
+        let mut task = Task::new(Action::Meta(Node::text("noop", at)), TaskArgs::Named(vec![]), at);
+        task.keywords.tags = vec![Node::text("always", at)];
+        self.tags_of(st, &Arc::new(task), lineage).is_ok_and(|tags| self.run.selects(&tags))
     }
 
     /// The current task failed for good: winds out to the nearest `rescue` or `always`. True if a rescue takes over.
@@ -268,7 +293,7 @@ impl Interpreter {
             }
         }
         st.failed = true;
-        if self.force_handlers() && !st.notified.is_empty() {
+        if self.force_handlers() && !(st.notified.is_empty() && st.notifications.is_empty()) {
             st.frames.push(Frame {
                 items: Arc::default(),
                 next: 0,
@@ -311,24 +336,29 @@ impl Interpreter {
 
     /// Pushes a role included at run time; its handlers can be notified from now on.
     pub fn enter_role(&self, st: &mut HostState, role: &Arc<RoleUse>, lineage: &Arc<Lineage>) {
+        Arc::make_mut(&mut st.included_roles).push(role.clone());
         let mut handlers = vec![];
         collect_role_handlers(role, lineage, &mut handlers);
         let known = Arc::make_mut(&mut st.handlers);
-        for handler in handlers {
-            // The same role included again brings the same handlers: one of each is enough.
-            let same = |h: &Handler| {
-                h.task.span.file.path == handler.task.span.file.path && h.task.span.start == handler.task.span.start
-            };
-            if let Some(old) = known.iter_mut().find(|h| same(h)) {
-                *old = handler;
-            } else {
-                known.push(handler);
-            }
+        let lists = known.last().map_or(0, |h| h.list + 1);
+        for handler in &mut handlers {
+            handler.list += lists;
         }
+        known.extend(handlers);
         let mut frames = vec![];
         push_role(&mut frames, role, lineage);
         self.enter_frames(st, frames);
     }
+}
+
+/// The role a block stands for.
+pub(super) fn role_of(block: &Block) -> Option<&Arc<RoleUse>> {
+    block.role.as_ref().filter(|_| matches!(block.origin, BlockOrigin::Role | BlockOrigin::ImportRole))
+}
+
+/// Whether a role ran before and does not run again.
+fn is_duplicate(role: &RoleUse, ran: &BTreeSet<String>) -> bool {
+    !role.allow_duplicates && ran.contains(&*role.identity)
 }
 
 fn collect_role_handlers(role: &Arc<RoleUse>, parent: &Arc<Lineage>, into: &mut Vec<Handler>) {
@@ -340,12 +370,17 @@ fn collect_role_handlers(role: &Arc<RoleUse>, parent: &Arc<Lineage>, into: &mut 
 
 /// Handlers of a list, blocks opened.
 fn collect_handlers(items: &[Item], lineage: &Arc<Lineage>, into: &mut Vec<Handler>) {
+    let list = into.last().map_or(0, |h| h.list + 1);
+    collect_list(items, lineage, list, into);
+}
+
+fn collect_list(items: &[Item], lineage: &Arc<Lineage>, list: usize, into: &mut Vec<Handler>) {
     for item in items {
         match item {
-            Item::Task(task) => into.push(Handler { task: task.clone(), lineage: lineage.clone() }),
+            Item::Task(task) => into.push(Handler { task: task.clone(), lineage: lineage.clone(), list }),
             Item::Block(block) => {
                 let inner = Lineage::below(lineage, Source::Block(block.clone()));
-                collect_handlers(&block.block, &inner, into);
+                collect_list(&block.block, &inner, list, into);
             }
         }
     }

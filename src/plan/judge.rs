@@ -96,7 +96,13 @@ impl Interpreter {
 
     /// What becomes of a step whose tries are used up: it failed, whatever its last result was.
     pub fn exhausted(ending: Ending, retries: i64) -> Ending {
-        let note = |result: TaskResult| result.with("attempts", retries.max(1)).with("failed", true);
+        let note = |result: TaskResult| {
+            let result = result.with("attempts", retries.max(1)).with("failed", true);
+            match result.values.contains_key("msg") {
+                true => result,
+                false => result.with("msg", "what `until` waits for did not come about"),
+            }
+        };
         match ending {
             Ending::Changed(result, _) => {
                 Ending::Failed { result: TaskResult { changed: true, ..note(result) }, invalid: false }

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
+use indexmap::IndexSet;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
 use super::lineage::Lineage;
 use super::run::{PlayRun, Run, lock};
-use crate::template::Context;
-use crate::vars::{Definition, Scope};
+use crate::playbook::{RoleUse, Task};
+use crate::template::{Context, SearchPaths};
+use crate::vars::{Computed, Definition, Scope};
+use crate::yaml::{Node, Yaml};
 
 /// The version of ansible-core whose behaviour kdeploy follows; playbooks test `ansible_version`.
 pub const ANSIBLE_VERSION: (&str, u32, u32, u32) = ("2.19.4", 2, 19, 4);
@@ -28,6 +31,8 @@ pub fn of_host(run: &Arc<Run>, host: &str) -> Arc<Scope> {
             "group_names",
             Value::from(inventory.groups_of(host).into_iter().filter(|g| g != "all").collect::<Vec<_>>()),
         );
+        let sources: Vec<String> = inventory.sources.iter().map(|s| s.display().to_string()).collect();
+        put("ansible_inventory_sources", Value::from(sources));
         let source =
             inventory.hosts.get(host).and_then(|h| h.source.clone()).or_else(|| inventory.sources.first().cloned());
         if let Some(source) = source {
@@ -65,27 +70,38 @@ pub fn of_host(run: &Arc<Run>, host: &str) -> Arc<Scope> {
     if let Some(limit) = &options.limit {
         put("ansible_limit", Value::from(limit.clone()));
     }
-    if let Some(file) = &options.config_file {
-        put("ansible_config_file", Value::from(file.display().to_string()));
-    }
+    let config = options.config_file.as_ref().map(|file| file.display().to_string());
+    put("ansible_config_file", Value::from(config));
     put("ansible_playbook_python", Value::from("/usr/bin/python3"));
-    put("environment", Value::from_pairs(Vec::<(String, Value)>::new()));
+    Arc::new(scope)
+}
+
+/// Magic variables of a task: its environment, and where its files are looked for.
+pub fn of_task(task: &Task, lineage: &Arc<Lineage>, paths: &SearchPaths) -> Arc<Scope> {
+    let mut scope = Scope::new("magic variables");
+    let environment = Node { value: Yaml::Seq(Arc::new(lineage.environments(task))), ..Node::text("", &task.span) };
+    scope.vars.insert("environment".to_owned(), Definition::Written(environment));
+    let mut dirs: IndexSet<String> = paths.roles.iter().map(|p| p.display().to_string()).collect();
+    dirs.extend([&paths.task_dir, &paths.playbook_dir].map(|p| p.display().to_string()));
+    scope.vars.insert("ansible_search_path".to_owned(), Definition::Final(Value::from_iter(dirs)));
     Arc::new(scope)
 }
 
 /// Magic variables of the play and of the place of a task in it.
-pub fn of_place(play: &PlayRun, lineage: &Arc<Lineage>) -> Arc<Scope> {
+///
+/// `included`: roles that `include_role` brought in so far.
+pub fn of_place(run: &Arc<Run>, play: &PlayRun, lineage: &Arc<Lineage>, included: &[Arc<RoleUse>]) -> Arc<Scope> {
     let mut scope = Scope::new("magic variables");
     let mut put = |name: &str, value: Value| {
         scope.vars.insert(name.to_owned(), Definition::Final(value));
     };
     put("ansible_play_name", Value::from(play.name.clone()));
     put("ansible_play_hosts_all", Value::from(play.hosts_all.clone()));
-    put("ansible_play_hosts", Value::from(play.hosts_all.clone()));
-    put("ansible_play_batch", Value::from(play.batch.clone()));
-    put("play_hosts", Value::from(play.batch.clone()));
-    put("ansible_play_role_names", Value::from(play.roles.iter().map(|r| r.role.name.clone()).collect::<Vec<_>>()));
-    put("ansible_role_names", Value::from(play.roles.iter().map(|r| r.role.name.clone()).collect::<Vec<_>>()));
+    let (roles, dependencies) = role_names(play, included);
+    let own: Vec<String> = roles.iter().filter(|r| !dependencies.contains(*r)).cloned().collect();
+    put("ansible_play_role_names", Value::from(own.clone()));
+    put("ansible_role_names", Value::from_iter(dependencies.iter().chain(&own).cloned()));
+    put("ansible_dependent_role_names", Value::from_iter(dependencies));
     let roles = lineage.roles();
     if let Some(role) = roles.first() {
         let name = Value::from(role.role.name.clone());
@@ -107,15 +123,48 @@ pub fn of_place(play: &PlayRun, lineage: &Arc<Lineage>) -> Arc<Scope> {
         if !parents.is_empty() {
             put("ansible_parent_role_names", Value::from(parents));
         }
-        put(
-            "ansible_dependent_role_names",
-            Value::from(role.dependencies.iter().map(|d| d.role.name.clone()).collect::<Vec<_>>()),
-        );
         if let Some(collection) = &role.role.collection {
             put("ansible_collection_name", Value::from(collection.clone()));
         }
     }
+    for (name, hosts) in [
+        ("ansible_play_hosts", &play.hosts_all),
+        ("ansible_play_batch", &play.batch),
+        ("play_hosts", &play.batch),
+    ] {
+        let (run, hosts) = (Arc::downgrade(run), hosts.clone());
+        let left = move || hosts_left(&run, &hosts);
+        scope.vars.insert(name.to_owned(), Definition::Computed(Computed(Arc::new(left))));
+    }
     Arc::new(scope)
+}
+
+/// Those of some hosts that are still in the play where the reader stands: the others are waited for.
+fn hosts_left(run: &Weak<Run>, hosts: &[String]) -> Value {
+    let gone = match (run.upgrade(), super::together::reader()) {
+        (Some(run), Some(reader)) => match run.together.gone(&reader, run.options.forks) {
+            Some(gone) => gone,
+            None => return crate::template::Unknown::pending().into_value(),
+        },
+        _ => std::collections::BTreeSet::new(),
+    };
+    Value::from_iter(hosts.iter().filter(|host| !gone.contains(*host)).cloned())
+}
+
+/// Names of the play's roles, and of those they depend on.
+fn role_names(play: &PlayRun, included: &[Arc<RoleUse>]) -> (IndexSet<String>, IndexSet<String>) {
+    fn depended_on(role: &RoleUse, into: &mut IndexSet<String>) {
+        for dependency in &role.dependencies {
+            depended_on(dependency, into);
+            into.insert(dependency.role.name.clone());
+        }
+    }
+    let (mut names, mut dependencies) = (IndexSet::new(), IndexSet::new());
+    for role in play.play.roles.iter().chain(&play.play.imported_roles).chain(included) {
+        names.insert(role.role.name.clone());
+        depended_on(role, &mut dependencies);
+    }
+    (names, dependencies)
 }
 
 /// `ansible_delegated_vars`: the variables of the host a task is delegated to.

@@ -71,7 +71,7 @@ impl Interpreter {
                 .as_ref()
                 .map(|c| resources::program::Program { name: draft.action.clone(), path: c.path.clone() });
             let setting = Setting {
-                check_mode: self.run.options.check || draft.check_mode == Some(true),
+                check_mode: draft.check_mode == Some(true),
                 diff: draft.diff.unwrap_or(self.run.options.diff),
                 home: hello.home.clone(),
                 user: hello.user.clone(),
@@ -221,7 +221,16 @@ impl Interpreter {
             }
             TaskArgs::Free(text, pairs) => {
                 let free = module.free_form.unwrap_or("_raw_params");
-                take(&Node::text(free, &text.span), text)?;
+                match context.value(text).map_err(stop_of)? {
+                    // A program's arguments may be a mapping in a variable.
+                    map if draft.task.custom.is_some() && map.kind() == ValueKind::Map => {
+                        for key in map.try_iter().into_iter().flatten() {
+                            let inner = map.get_item(&key).unwrap_or_default();
+                            take(&Node::text(resources::text_of(&key), &text.span), &Node::from_value(&inner, &text.span))?;
+                        }
+                    }
+                    _ => take(&Node::text(free, &text.span), text)?,
+                }
                 for (name, node) in pairs {
                     take(name, node)?;
                 }

@@ -1,46 +1,83 @@
 //! Notifications: which handlers a change marks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::interpreter::Interpreter;
-use super::state::HostState;
+use super::state::{Handler, HostState};
 use super::turn::Draft;
+use crate::problem::Problem;
 use crate::resources;
-use crate::template::Unknown;
+use crate::template::{EvalError, Unknown};
+use crate::yaml::Yaml;
 
 impl Interpreter {
-    /// Marks the handlers a task notifies, by name or listened topic.
-    ///
-    /// `maybe`: it is not known whether the task changes anything, so the handlers only may run.
-    pub(super) fn notify(&self, st: &mut HostState, draft: &Draft, maybe: Option<&Unknown>) -> Vec<String> {
-        let mut notified = vec![];
+    /// What a task and the blocks around it notify. An undefined variable in it fails the task, whether it changes anything or not.
+    pub(super) fn notification_names(&self, draft: &Draft) -> Result<Vec<String>, EvalError> {
+        let mut names = vec![];
         for node in draft.lineage.notifications(&draft.task) {
-            let names: Vec<String> = match draft.context.value(&node) {
-                Ok(value) if value.as_str().is_some() => vec![resources::text_of(&value)],
-                Ok(value) => value.try_iter().into_iter().flatten().map(|v| resources::text_of(&v)).collect(),
-                Err(_) => vec![],
-            };
-            for name in names {
-                let found = self.find_handlers(st, &name);
-                if found.is_empty() {
-                    self.run.warn(format!("{}: no handler is named `{name}` or listens to it", draft.task.span));
+            let value = draft.context.value(&node)?;
+            if let Some(unknown) = Unknown::of(&value) {
+                return Err(EvalError::Unknown(unknown.clone()));
+            }
+            match value.as_str() {
+                Some(name) => names.push(name.to_owned()),
+                None => names.extend(value.try_iter().into_iter().flatten().map(|v| resources::text_of(&v))),
+            }
+        }
+        Ok(names)
+    }
+
+    /// A change notifies handlers, by name or listened topic. `maybe`: it is not known whether the task changes anything, so
+    /// they only may run.
+    ///
+    /// Which handlers that are is found when they are to run: one that is included until then takes the place of another of its name.
+    pub(super) fn notify(&self, st: &mut HostState, draft: &Draft, names: Vec<String>, maybe: Option<&Unknown>) {
+        for name in names {
+            if self.find_handlers(st, &name).is_empty() {
+                let message = format!("no handler is named `{name}` or listens to it");
+                if self.run.options.allow_missing_handlers {
+                    self.run.warn(format!("{}: {message}", draft.task.span));
+                    continue;
                 }
-                notified.extend(found.iter().map(|i| self.handler_name(st, *i)));
-                for index in found {
-                    let is_new = st.notified.insert(index);
-                    match maybe {
-                        Some(unknown) if is_new => {
-                            Arc::make_mut(&mut st.maybe_notified).insert(index, unknown.clone());
-                        }
-                        None if st.maybe_notified.contains_key(&index) => {
-                            Arc::make_mut(&mut st.maybe_notified).remove(&index);
-                        }
-                        _ => {}
+                if maybe.is_none() && st.missing_handler.is_none() {
+                    let known: Vec<String> = (0..st.handlers.len()).map(|i| self.handler_name(st, i)).collect();
+                    let problem = Problem::new("unknown-handler", message)
+                        .at(&draft.task.span)
+                        .nearest(&name, known.iter().map(String::as_str));
+                    st.missing_handler = Some(Arc::new(problem));
+                }
+                continue;
+            }
+            Arc::make_mut(&mut st.notifications).push((name, maybe.cloned()));
+        }
+    }
+
+    /// Names of the handlers that notifications mean now.
+    pub(super) fn handlers_named(&self, st: &HostState, names: &[String]) -> Vec<String> {
+        let found: BTreeSet<usize> = names.iter().flat_map(|name| self.find_handlers(st, name)).collect();
+        found.into_iter().map(|i| self.handler_name(st, i)).collect()
+    }
+
+    /// Handlers are about to run: marks those that were notified.
+    pub(super) fn take_notifications(&self, st: &mut HostState) {
+        if st.notifications.is_empty() {
+            return;
+        }
+        for (name, maybe) in std::mem::take(&mut st.notifications).iter() {
+            for index in self.find_handlers(st, name) {
+                let is_new = st.notified.insert(index);
+                match maybe {
+                    Some(unknown) if is_new => {
+                        Arc::make_mut(&mut st.maybe_notified).insert(index, unknown.clone());
                     }
+                    None if st.maybe_notified.contains_key(&index) => {
+                        Arc::make_mut(&mut st.maybe_notified).remove(&index);
+                    }
+                    _ => {}
                 }
             }
         }
-        notified
     }
 
     /// A handler's name as its step will have it.
@@ -56,38 +93,45 @@ impl Interpreter {
             .unwrap_or_default()
     }
 
-    /// Handlers that a notification means: the last one loaded of that name, and all that listen to it.
+    /// Handlers that a notification means: one of that name, and those that listen to it, one of each name. The last list that
+    /// has one decides (a role's, the play's), and in it the first.
     pub fn find_handlers(&self, st: &HostState, name: &str) -> Vec<usize> {
-        let mut found = vec![];
-        let mut named = None;
-        for (index, handler) in st.handlers.iter().enumerate() {
-            let task = &handler.task;
-            let own = task.keywords.name.is_some().then(|| self.handler_name(st, index));
-            if let Some(own) = own {
-                let role = handler.lineage.roles().first().map(|r| r.role.name.clone());
-                let matches = own == name
-                    || role.is_some_and(|r| {
-                        name.strip_prefix(r.as_str()).is_some_and(|rest| {
-                            rest.trim_start_matches(' ') == format!(": {own}") || rest == format!(" : {own}")
-                        })
-                    });
-                if matches {
-                    named = Some(index);
-                }
+        let mut found = BTreeSet::new();
+        let mut named = false;
+        let mut heard: BTreeSet<String> = BTreeSet::new();
+        for index in latest_lists_first(&st.handlers) {
+            let handler = &st.handlers[index];
+            let own = handler.task.keywords.name.is_some().then(|| self.handler_name(st, index));
+            if let Some(own) = &own
+                && !named
+                && is_called(handler, own, name)
+            {
+                named = true;
+                found.insert(index);
             }
-            let listens = task.listen.iter().any(|node| match &node.value {
-                crate::yaml::Yaml::Seq(items) => items.iter().any(|n| n.as_str() == Some(name)),
+            let listens = handler.task.listen.iter().any(|node| match &node.value {
+                Yaml::Seq(items) => items.iter().any(|n| n.as_str() == Some(name)),
                 _ => node.as_str() == Some(name),
             });
-            if listens {
-                found.push(index);
+            if listens && own.is_none_or(|own| heard.insert(own)) {
+                found.insert(index);
             }
         }
-        if let Some(index) = named
-            && !found.contains(&index)
-        {
-            found.push(index);
-        }
-        found
+        found.into_iter().collect()
     }
+}
+
+/// Whether a notification is a handler's name, with its role's before it or not.
+fn is_called(handler: &Handler, own: &str, name: &str) -> bool {
+    let with_role = |role: &str| {
+        name.strip_prefix(role).is_some_and(|rest| rest.trim_start_matches(' ').strip_prefix(": ") == Some(own))
+    };
+    own == name || handler.lineage.roles().first().is_some_and(|r| with_role(&r.role.name))
+}
+
+/// Indices, the last list's before those of the lists before it.
+fn latest_lists_first(handlers: &[Handler]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..handlers.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(handlers[*i].list));
+    order
 }

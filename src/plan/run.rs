@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub limit: Option<String>,
     pub forks: usize,
     pub force_handlers: bool,
+    /// Notifying a handler that does not exist is only worth a warning (`error_on_missing_handler = False`).
+    pub allow_missing_handlers: bool,
     pub start_at_task: Option<String>,
     pub connection: Option<String>,
     pub remote_user: Option<String>,
@@ -299,21 +301,21 @@ impl Run {
         self.secrets.decrypt(&String::from_utf8_lossy(bytes)).map_err(crate::vars::vault::VaultError::into_problem)
     }
 
-    /// Makes a host's variables visible to the others.
-    pub fn publish(&self, host: &str, vars: &HostVars) {
-        lock(&self.published).insert(host.to_owned(), vars.clone());
+    /// Makes a host's variables visible to the others, with what they gave it since.
+    pub fn publish(&self, host: &str, vars: &HostVars, taken: usize) {
+        let mut published = lock(&self.published);
+        let mut vars = vars.clone();
+        for given in self.together.given(host, taken) {
+            vars.take(given);
+        }
+        published.insert(host.to_owned(), vars);
     }
 
-    /// Variables and facts that a task sets for a host that plays no part (`delegate_facts`): it does not make them visible itself.
-    pub fn publish_for(&self, host: &str, set: &[(String, Value)], facts: &[(String, Value)]) {
+    /// What a task sets for another host (`delegate_facts`): visible at once; the host takes it up when it comes to its next task.
+    pub fn give(&self, host: &str, given: super::together::Given) {
         let mut published = lock(&self.published);
-        let vars = published.entry(host.to_owned()).or_default();
-        for (name, value) in set {
-            vars.set_fact(name, value.clone());
-        }
-        if !facts.is_empty() {
-            vars.add_facts(facts.iter().cloned());
-        }
+        published.entry(host.to_owned()).or_default().take(given.clone());
+        self.together.give(host, given);
     }
 
     /// The value hosts see as `groups`.

@@ -68,7 +68,7 @@ fn schedule_play(
         let mut hosts = found.hosts;
         if let Some(limit) = &run.options.limit {
             // A limit that names nothing at all is a typing error, whatever the play's hosts are.
-            inventory.select(limit)?;
+            inventory.require_limit(limit)?;
             hosts = inventory.limited(&hosts, limit)?.hosts;
         }
         if let Some(order) = &play.order {

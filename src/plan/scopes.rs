@@ -30,6 +30,10 @@ impl Interpreter {
                 scopes.push(scope.clone());
             }
         };
+        if task.is_some() {
+            // How the host is reached, where nothing says it.
+            push(&Scope::finals("connection", [("ansible_host".to_owned(), minijinja::Value::from(self.host.as_str()))]));
+        }
         let around = lineage.roles();
         for role in self.play.roles.iter().chain(st.public_roles.iter()) {
             push(&run.role_scopes(role).defaults);
@@ -103,9 +107,17 @@ impl Interpreter {
                 push(params);
             }
         }
+        let paths = SearchPaths {
+            roles: around.iter().map(|r| r.role.path.clone()).collect(),
+            task_dir: task.map_or_else(|| run.playbook_dir.clone(), |t| t.span.dir().to_owned()),
+            playbook_dir: run.playbook_dir.clone(),
+        };
         push(&run.extra_vars);
         push(&self.magic());
-        push(&magic::of_place(&self.play, lineage));
+        if let Some(task) = task {
+            push(&magic::of_task(task, lineage, &paths));
+        }
+        push(&magic::of_place(&self.run, &self.play, lineage, &st.included_roles));
         if let Some((failed_task, failed_result)) = &st.failure {
             push(&Scope::finals(
                 "rescue",
@@ -118,11 +130,6 @@ impl Interpreter {
         for scope in &on_top {
             push(scope);
         }
-        let paths = SearchPaths {
-            roles: around.iter().map(|r| r.role.path.clone()).collect(),
-            task_dir: task.map_or_else(|| run.playbook_dir.clone(), |t| t.span.dir().to_owned()),
-            playbook_dir: run.playbook_dir.clone(),
-        };
         Ok(Context::new(&run.engine, scopes, Arc::new(paths)))
     }
 

@@ -11,7 +11,7 @@ use super::partial::PartialResult;
 use super::speculate::possible_effects;
 use super::state::{HostState, LoopState};
 use super::step::{Knowledge, Planned, Status, Step};
-use super::together::Shared;
+use super::together::{Given, Shared};
 use super::turn::{Draft, Ending};
 use crate::resources::{self, Change, TaskResult};
 use crate::template::Unknown;
@@ -174,6 +174,14 @@ impl Interpreter {
                 step.result.values.entry(key).or_insert(value);
             }
         }
+        let runs = !matches!(step.status, Status::Skipped | Status::Unreachable);
+        if runs
+            && !matches!(draft.task.action, crate::playbook::Action::IncludeRole)
+            && let Some(role) = draft.lineage.roles().first()
+            && !st.begun_roles.contains(&*role.identity)
+        {
+            Arc::make_mut(&mut st.begun_roles).insert(role.identity.to_string());
+        }
         st.seq += 1;
         if step.knowledge == Knowledge::Known && !step.basis.on.is_empty() {
             step.knowledge = Knowledge::Predicted;
@@ -205,10 +213,11 @@ impl Interpreter {
         if self.play.independent || st.speculative {
             return;
         }
-        st.meet |= draft.any_errors_fatal || self.play.max_fail_percentage.is_some();
+        // What a task sets for another host is there before that one comes to its next task.
+        st.meet |= draft.any_errors_fatal || draft.delegate_facts || self.play.max_fail_percentage.is_some();
         let key = once_key(st, &draft.task);
         if failed {
-            self.run.together.fails_at(&self.host, key.clone());
+            self.run.together.fails_at(&self.host, key.clone(), self.place(st));
         }
         if failed && draft.any_errors_fatal {
             Arc::make_mut(&mut st.seen_fatal).insert(key.clone());
@@ -283,14 +292,6 @@ impl Interpreter {
         }
     }
 
-    /// What a task sets for another host: that takes it up itself if it is in the batch.
-    fn give(&self, host: &str, set: Vec<(String, Value)>, facts: Vec<(String, Value)>) {
-        if !self.play.batch.iter().any(|h| h == host) {
-            self.run.publish_for(host, &set, &facts);
-        }
-        self.run.together.give(host, set, facts);
-    }
-
     /// What is known of a command's result before it ran: not whether it fails, where that is allowed.
     fn known_before(&self, draft: &Draft, registered: Value, unknown: Option<&Unknown>) -> Value {
         match unknown {
@@ -325,8 +326,10 @@ impl Interpreter {
                 .map(|k| (resources::text_of(&k), facts.get_item(&k).unwrap_or_default()))
                 .collect();
             match module {
-                "set_fact" if draft.delegate_facts => self.give(target_name(&draft.target), pairs, vec![]),
-                _ if draft.delegate_facts => self.give(target_name(&draft.target), vec![], pairs),
+                "set_fact" if draft.delegate_facts => {
+                    self.run.give(target_name(&draft.target), Given::Variables(pairs));
+                }
+                _ if draft.delegate_facts => self.run.give(target_name(&draft.target), Given::Facts(pairs)),
                 "set_fact" => {
                     if step.result.values.contains_key(crate::resources::set_fact::CACHEABLE) {
                         st.vars.add_bare_facts(pairs.iter().cloned());
@@ -360,13 +363,30 @@ impl Interpreter {
                 st.vars.set_fact(name, value);
             }
         }
+        if matches!(step.status, Status::Failed | Status::Unreachable | Status::Skipped) {
+            return;
+        }
+        let names = self.notification_names(draft).unwrap_or_default();
+        if names.is_empty() {
+            return;
+        }
         let may_have_changed = step.changed || (step.status == Status::Unknown && step.planned != Planned::None);
-        if may_have_changed && !matches!(step.status, Status::Failed | Status::Unreachable) {
-            let maybe = step.unknown.clone().filter(|_| step.status == Status::Unknown).or_else(|| {
-                // Whether it counts as changed is known only from its result.
-                (step.status == Status::Unknown).then(|| Unknown::after_step(draft.name.clone()))
-            });
-            step.notifies = self.notify(st, draft, maybe.as_ref());
+        let maybe = step.unknown.clone().filter(|_| step.status == Status::Unknown).or_else(|| {
+            // Whether it counts as changed is known only from its result.
+            (step.status == Status::Unknown).then(|| Unknown::after_step(draft.name.clone()))
+        });
+        if may_have_changed {
+            step.notifies = self.handlers_named(st, &names);
+        }
+        match &mut st.loop_state {
+            Some(looping) if draft.item.is_some() => {
+                looping.notifies.extend(names);
+                if may_have_changed && maybe.is_some() {
+                    looping.maybe_changed = maybe;
+                }
+            }
+            _ if may_have_changed => self.notify(st, draft, names, maybe.as_ref()),
+            _ => {}
         }
     }
 
@@ -446,7 +466,24 @@ impl Interpreter {
             return Some(step);
         }
         self.note_fatal(st, draft, looping.failed && !draft.ignore_errors);
+        if !looping.failed && (looping.changed || looping.maybe_changed.is_some()) {
+            let maybe = looping.maybe_changed.as_ref().filter(|_| !looping.changed);
+            self.notify(st, draft, looping.notifies.clone(), maybe);
+        }
         let mut rescued = false;
+        if looping.broken_include {
+            rescued = self.fail(st);
+            if !st.frames.is_empty() {
+                for frames in looping.includes.iter().rev() {
+                    st.frames.extend(frames.iter().cloned());
+                }
+            }
+            st.counts.ok += looping.includes.len();
+            st.counts.failed += 1;
+            st.counts.forgiven += usize::from(rescued);
+            self.tell_others(st, draft, true);
+            return None;
+        }
         if looping.failed && !draft.ignore_errors {
             st.failure = Some((task_value(draft), value));
             rescued = self.fail(st);

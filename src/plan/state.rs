@@ -51,6 +51,18 @@ impl HostVars {
         Arc::make_mut(&mut self.set).vars.insert(name.to_owned(), Definition::Final(value));
     }
 
+    /// Takes in what another host's task set for this one.
+    pub fn take(&mut self, given: super::together::Given) {
+        match given {
+            super::together::Given::Variables(all) => {
+                for (name, value) in all {
+                    self.set_fact(&name, value);
+                }
+            }
+            super::together::Given::Facts(all) => self.add_facts(all),
+        }
+    }
+
     pub fn include(&mut self, name: &str, definition: Definition) {
         Arc::make_mut(&mut self.included).vars.insert(name.to_owned(), definition);
     }
@@ -141,6 +153,12 @@ pub struct LoopState {
     pub unreachable: bool,
     /// What an include brought in for each item: it runs after the loop.
     pub includes: Vec<Vec<Frame>>,
+    /// Something to be included was not there: the host fails after the loop.
+    pub broken_include: bool,
+    /// What the items that ran would notify: all of it, when any of them changed something and none failed.
+    pub notifies: Vec<String>,
+    /// Why it is not known whether an item changed something.
+    pub maybe_changed: Option<crate::template::Unknown>,
 }
 
 /// A handler as it can be notified.
@@ -148,6 +166,8 @@ pub struct LoopState {
 pub struct Handler {
     pub task: Arc<Task>,
     pub lineage: Arc<Lineage>,
+    /// The list it came with. Of one name the last list has it, and in it the first handler.
+    pub list: usize,
 }
 
 /// How a host ended.
@@ -168,6 +188,10 @@ pub struct HostState {
     /// Answers of each target (the host itself, and what it delegates to), one world per identity.
     pub worlds: HashMap<String, Target>,
     pub handlers: Arc<Vec<Handler>>,
+    /// What was notified since handlers ran last, and whether that is not known: names become handlers when they are to run.
+    pub notifications: Arc<Vec<(String, Option<crate::template::Unknown>)>>,
+    /// A change notified what does not exist: the run ends.
+    pub missing_handler: Option<Arc<crate::problem::Problem>>,
     /// Indices into `handlers` that were notified and did not run yet.
     pub notified: std::collections::BTreeSet<usize>,
     pub loop_state: Option<LoopState>,
@@ -176,10 +200,16 @@ pub struct HostState {
     pub failure: Option<(Value, Value)>,
     /// Roles whose tasks ran on this host (de-duplication).
     pub ran_roles: Arc<std::collections::BTreeSet<String>>,
+    /// Roles of which a task ran, not only was skipped: only they count as run when they end.
+    pub begun_roles: Arc<std::collections::BTreeSet<String>>,
     /// How often the current step was tried (`until`, `retries`).
     pub tries: i64,
     /// Roles that `include_role` made `public`: from then on every task of the play sees their defaults and vars.
     pub public_roles: Arc<Vec<Arc<RoleUse>>>,
+    /// Roles that `include_role` brought in, for the names of the play's roles.
+    pub included_roles: Arc<Vec<Arc<RoleUse>>>,
+    /// How much of what other hosts' tasks set for this one was taken up (`delegate_facts`).
+    pub given: usize,
     /// What is evaluated now rests on answers or actions that are still on their way: nobody is waited for.
     pub speculative: bool,
     /// How often `run_once` tasks were come to.

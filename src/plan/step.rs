@@ -176,6 +176,8 @@ pub enum Event {
         /// More failed than `max_fail_percentage` allows.
         too_many: bool,
     },
+    /// The whole run ends: the files are wrong in a way that no host can go on from.
+    Aborted(crate::problem::Problem),
     Warning(String),
     Deprecation(String),
     /// One host has nothing left to do.
@@ -218,6 +220,8 @@ pub struct Outcome {
     /// In the order of the inventory's selection.
     pub hosts: indexmap::IndexMap<String, HostSummary>,
     pub steps: Vec<Step>,
+    /// The run ended before its time: an error in the files that no host could go on from.
+    pub aborted: bool,
 }
 
 impl Step {

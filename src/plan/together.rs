@@ -78,14 +78,19 @@ pub type OnceKey = (String, usize, usize);
 struct State {
     places: HashMap<String, Place>,
     once: BTreeMap<OnceKey, Option<Shared>>,
-    delegated: HashMap<String, Vec<(String, Value)>>,
-    delegated_facts: HashMap<String, Vec<(String, Value)>>,
+    /// What tasks set for other hosts, in order: each takes up what it did not yet.
+    given: HashMap<String, Vec<Given>>,
     /// Hosts that work at the moment.
     working: usize,
     /// Tasks that failed somewhere with `any_errors_fatal`.
     fatal: BTreeSet<OnceKey>,
-    /// The task that each failed host failed at.
+    /// The task that each failed host failed at, and where.
     failed_at: HashMap<String, OnceKey>,
+    failed_place: HashMap<String, Place>,
+    /// Where hosts left the play of themselves (`meta: end_host`).
+    left_place: HashMap<String, Place>,
+    /// Hosts that are out of the run since earlier plays.
+    gone: BTreeSet<String>,
     /// `meta: end_play`: no further batch of the play runs.
     play_ended: bool,
     /// `meta: clear_host_errors`: these hosts, and all that failed in earlier plays, take part again.
@@ -93,6 +98,15 @@ struct State {
     cleared_earlier: bool,
     /// Hosts at work on a task with `throttle`.
     throttled: HashMap<(String, usize), usize>,
+    /// The whole run ends because of this.
+    aborted: Option<crate::problem::Problem>,
+}
+
+/// Variables, or facts, that another host's task set for a host.
+#[derive(Debug, Clone)]
+pub enum Given {
+    Variables(Vec<(String, Value)>),
+    Facts(Vec<(String, Value)>),
 }
 
 /// The meeting place of a batch's hosts.
@@ -114,8 +128,11 @@ pub enum Once {
 
 impl Together {
     /// A batch begins: everybody is at the start of the play.
-    pub fn begin(&self, play: usize, hosts: &[String]) {
+    pub fn begin(&self, play: usize, hosts: &[String], gone: BTreeSet<String>) {
         let mut state = lock(&self.state);
+        state.gone = gone;
+        state.failed_place.clear();
+        state.left_place.clear();
         state.places.clear();
         state.once.clear();
         state.fatal.clear();
@@ -197,8 +214,36 @@ impl Together {
     }
 
     /// Where a host failed.
-    pub fn fails_at(&self, host: &str, key: OnceKey) {
-        lock(&self.state).failed_at.insert(host.to_owned(), key);
+    pub fn fails_at(&self, host: &str, key: OnceKey, place: Place) {
+        let mut state = lock(&self.state);
+        state.failed_at.insert(host.to_owned(), key);
+        state.failed_place.insert(host.to_owned(), place);
+    }
+
+    /// Where a host leaves the play though it did not fail.
+    pub fn leaves_at(&self, host: &str, place: Place) {
+        lock(&self.state).left_place.insert(host.to_owned(), place);
+    }
+
+    /// Hosts that failed or left before the reader's place; they are waited for. `None`: not all are there yet, and the reader only
+    /// looks ahead.
+    pub fn gone(&self, reader: &Reader, limit: usize) -> Option<BTreeSet<String>> {
+        let look = |state: &mut State| -> Option<BTreeSet<String>> {
+            if !state.places.values().all(|p| p.has_reached(&reader.place)) {
+                return None;
+            }
+            let before = |place: &Place| place.order(&reader.place) == Ordering::Less;
+            let failed = state.failed_place.iter().filter(|(host, place)| {
+                before(place) && state.places.get(*host).is_some_and(|p| p.failed)
+            });
+            let left = state.left_place.iter().filter(|(_, place)| before(place));
+            let now = failed.chain(left).map(|(host, _)| host.clone());
+            Some(state.gone.iter().cloned().chain(now).collect())
+        };
+        if reader.speculative {
+            return look(&mut lock(&self.state));
+        }
+        Some(self.wait(limit, look))
     }
 
     /// A task failed, and that is a failure of all hosts.
@@ -214,6 +259,21 @@ impl Together {
 
     pub fn play_ended(&self) -> bool {
         lock(&self.state).play_ended
+    }
+
+    /// The whole run ends: an error in the files that no host can go on from. The first one is told.
+    pub fn abort(&self, problem: crate::problem::Problem) {
+        lock(&self.state).aborted.get_or_insert(problem);
+        self.changed.notify_all();
+    }
+
+    pub fn is_aborted(&self) -> bool {
+        lock(&self.state).aborted.is_some()
+    }
+
+    /// Why the run ended, for whoever tells it.
+    pub fn take_aborted(&self) -> Option<crate::problem::Problem> {
+        lock(&self.state).aborted.take()
     }
 
     /// Hosts that failed so far take part in later plays.
@@ -274,18 +334,19 @@ impl Together {
         self.changed.notify_all();
     }
 
-    /// Variables another host's task sets for `host` (`delegate_facts`).
-    pub fn give(&self, host: &str, set: Vec<(String, Value)>, facts: Vec<(String, Value)>) {
-        let mut state = lock(&self.state);
-        state.delegated.entry(host.to_owned()).or_default().extend(set);
-        state.delegated_facts.entry(host.to_owned()).or_default().extend(facts);
+    /// What another host's task sets for `host` (`delegate_facts`).
+    pub fn give(&self, host: &str, given: Given) {
+        lock(&self.state).given.entry(host.to_owned()).or_default().push(given);
     }
 
-    /// What others gave to `host` since it last looked: variables, facts.
-    #[allow(clippy::type_complexity)]
-    pub fn taken(&self, host: &str) -> (Vec<(String, Value)>, Vec<(String, Value)>) {
-        let mut state = lock(&self.state);
-        (state.delegated.remove(host).unwrap_or_default(), state.delegated_facts.remove(host).unwrap_or_default())
+    /// What others gave to `host`, without the first `taken`.
+    pub fn given(&self, host: &str, taken: usize) -> Vec<Given> {
+        lock(&self.state).given.get(host).map(|all| all[taken.min(all.len())..].to_vec()).unwrap_or_default()
+    }
+
+    /// A walk through the plays begins: nothing was given yet.
+    pub fn reset(&self) {
+        lock(&self.state).given.clear();
     }
 }
 

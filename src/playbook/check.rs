@@ -125,7 +125,7 @@ impl Checker<'_> {
                             for (name, definition) in &scope.vars {
                                 match definition {
                                     crate::vars::Definition::Written(node) => self.names.add(name, Some(&node.span)),
-                                    crate::vars::Definition::Final(_) => self.names.add(name, None),
+                                    _ => self.names.add(name, None),
                                 }
                             }
                         }

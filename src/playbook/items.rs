@@ -173,6 +173,7 @@ impl Session<'_> {
         let (file, apply) = self.file_and_apply(&mut task, &statement, true)?;
         task.action = Action::IncludeTasks;
         task.args = TaskArgs::Named(vec![(Node::text("file", &file.span), file)]);
+        task.apply_written = apply.clone();
         task.apply = apply.map(|node| Box::new(self.apply(&node)));
         Some(Item::Task(Arc::new(task)))
     }
@@ -328,6 +329,7 @@ impl Session<'_> {
                 *key = Node::text("name", &key.span);
             }
         }
+        task.apply_written = apply.clone();
         task.apply = apply.map(|node| Box::new(self.apply(&node)));
         task.action = Action::IncludeRole;
         task.args = TaskArgs::Named(options);

@@ -124,7 +124,9 @@ pub struct Task {
     pub args: TaskArgs,
     /// The module's or statement's name as written (`ansible.builtin.include_tasks`).
     pub written: String,
-    /// `apply:` of include_tasks and include_role.
+    /// `apply:` of include_tasks and include_role, as it stands in the file.
+    pub apply_written: Option<Node>,
+    /// The same as keywords.
     pub apply: Option<Box<Keywords>>,
     /// Not written by anyone: the check of a role's arguments.
     pub implicit: bool,
@@ -283,6 +285,7 @@ impl Task {
             },
             action,
             args,
+            apply_written: None,
             apply: None,
             implicit: true,
             is_handler: false,

@@ -56,13 +56,26 @@ pub fn tag_texts<E>(nodes: &[Node], render: &mut dyn FnMut(&Node) -> Result<Node
             Yaml::Null => vec![],
             _ => vec![rendered],
         };
-        for text in parts.iter().filter_map(scalar_text) {
+        for text in parts.iter().filter_map(tag_text) {
             if !all.contains(&text) {
                 all.push(text);
             }
         }
     }
     Ok(all)
+}
+
+/// A tag's text. A number is no text: as in Ansible, `--tags 1` does not select what is tagged `[1]`.
+pub fn tag_text(node: &Node) -> Option<String> {
+    match &node.value {
+        Yaml::Int(number) => Some(number_tag(number)),
+        _ => scalar_text(node),
+    }
+}
+
+/// How a number among tags is told.
+pub fn number_tag(number: impl std::fmt::Display) -> String {
+    format!("{number} (a number)")
 }
 
 /// Whether a task with these tags (its own and inherited) is selected. An empty `only` is `all`: what `never` keeps from running does not run.

@@ -75,6 +75,7 @@ impl Session<'_> {
             action: Action::Unknown { written: written.clone() },
             args,
             written,
+            apply_written: None,
             apply: None,
             implicit: false,
             is_handler: around.is_handlers(),

@@ -158,6 +158,7 @@ impl Sink for Live {
                 let (host, word) = (self.style.bold(&step.host), self.style.yellow("failed, trying again"));
                 self.line(&format!("{host}  {word}  {} ({left} left)", step.label()));
             }
+            Event::Aborted(problem) => self.line(crate::report::problem_text(problem, self.style).trim_end()),
             Event::Warning(text) => self.line(&format!("{}: {text}", self.style.yellow("warning"))),
             Event::Deprecation(text) => self.line(&format!("{}: {text}", self.style.yellow("deprecated"))),
             Event::HostDone { host } => {

@@ -59,7 +59,9 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             TaskResult::unchanged().with(&name, shown(setting, &name)?)
         }
         // `var: "{{ x }}"` whose value is no text: there is nothing to look up.
-        Some(var) => TaskResult::unchanged().with(&text_of(var), var.clone()),
+        Some(var) => {
+            return Err(Stop::Failed(format!("`var` must be the name of a variable, not {}", text_of(var))));
+        }
         None => {
             let message = args.as_given("msg").cloned().unwrap_or_else(|| Value::from("Hello world!"));
             TaskResult::unchanged().with("msg", message)
@@ -74,11 +76,20 @@ fn shown(setting: &Setting, name: &str) -> Result<Value, Stop> {
         Ok(value) if value.is_undefined() => Ok(not_defined(&format!("'{name}' is undefined"))),
         Ok(value) => Ok(value),
         Err(Stop::Unknown(unknown)) if !unknown.is_pending() => Ok(unknown.into_value()),
-        Err(Stop::Invalid(Problem { code: "undefined-variable", message, .. })) => {
-            Ok(not_defined(&message.replace('`', "'")))
-        }
-        Err(Stop::Invalid(Problem { code: "undefined-attribute", message, .. })) => {
-            // Python's words for it, as Ansible shows them.
+        Err(Stop::Invalid(problem)) => match in_python(&problem) {
+            Some(why) => Ok(not_defined(&why)),
+            None => Err(Stop::Invalid(problem)),
+        },
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Python's words for something undefined, as Ansible shows them; `None`: the problem is another.
+pub fn in_python(problem: &Problem) -> Option<String> {
+    let message = &problem.message;
+    match problem.code {
+        "undefined-variable" => Some(message.replace('`', "'")),
+        "undefined-attribute" => {
             let (of, rest) = message.split_once(" has no ").unwrap_or((message.as_str(), ""));
             let of = match of {
                 "a mapping" => "dict",
@@ -88,9 +99,9 @@ fn shown(setting: &Setting, name: &str) -> Result<Value, Stop> {
                 "nothing" => "NoneType",
                 other => other,
             };
-            Ok(not_defined(&format!("object of type '{of}' has no {}", rest.replace('`', "'"))))
+            Some(format!("object of type '{of}' has no {}", rest.replace('`', "'")))
         }
-        Err(stop) => Err(stop),
+        _ => None,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::kit::{self, Ready};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting};
+use minijinja::Value;
+
+use super::kit::Ready;
+use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::Stop;
 
 const DOC: &str = "\
@@ -34,11 +36,12 @@ pub static TYPE: ResourceType = ResourceType {
     name: "fail",
     qualified: &["ansible.builtin.fail"],
     doc: DOC,
-    args: &[ArgSpec::new("msg", Kind::Str, "The message").default("Failed as requested from task")],
+    args: &[ArgSpec::new("msg", Kind::Raw, "The message, text or any value")],
     free_form: None,
     build,
 };
 
 fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    Ok(Ready::boxed(Ok(kit::failed(args.need("msg")?))))
+    let message = args.as_given("msg").cloned().unwrap_or_else(|| Value::from("Failed as requested from task"));
+    Ok(Ready::boxed(Ok(Verdict::Failed(TaskResult::unchanged().with("msg", message)))))
 }

@@ -25,7 +25,7 @@ mod copy;
 mod cron;
 mod deb822_repository;
 mod debconf;
-mod debug;
+pub mod debug;
 mod dnf;
 mod dpkg_selections;
 mod fail;

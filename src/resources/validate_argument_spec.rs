@@ -97,7 +97,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 pub fn check(spec: &Value, given: &Value) -> Vec<String> {
     let mut errors = vec![];
     let mut unsupported = vec![];
-    check_level(&entries(spec), &entries(given), "", &mut errors, &mut unsupported);
+    check_level(&entries(spec), &entries(given), None, "", &mut errors, &mut unsupported);
     if !unsupported.is_empty() {
         let mut known: Vec<String> = entries(spec).into_keys().collect();
         known.sort();
@@ -149,6 +149,7 @@ fn aliases(option: &Value) -> Vec<String> {
 fn check_level(
     spec: &IndexMap<String, Value>,
     given: &IndexMap<String, Value>,
+    around: Option<&Value>,
     path: &str,
     errors: &mut Vec<String>,
     unsupported: &mut Vec<String>,
@@ -165,6 +166,26 @@ fn check_level(
             None => unsupported.push(if path.is_empty() { name.clone() } else { format!("{path}.{name}") }),
         }
     }
+    let kind_of = |option: &Value| attribute(option, "type").map_or_else(|| "str".to_owned(), |t| text_of(&t));
+    let items_of = |option: &Value, value: &Value| match kind_of(option).as_str() {
+        "list" => as_list(value),
+        _ => vec![value.clone()],
+    };
+    values.retain(|_, value| !value.is_none() && Unknown::within(value).is_none());
+    for (name, value) in &values {
+        let option = &spec[*name];
+        if attribute(option, "options").is_some() && kind_of(option) == "list" {
+            for item in as_list(value).iter().filter(|i| i.kind() != ValueKind::Map) {
+                let (shown, kind) = (text_of(item), python_type(item));
+                errors.push(format!(
+                    "Value '{shown}' in the sub parameter field '{name}' must be a list, not '{kind}'"
+                ));
+            }
+        }
+    }
+    if let Some(around) = around {
+        check_exclusive(around, given, &place, errors);
+    }
     let missing: Vec<&str> = spec
         .iter()
         .filter(|(name, option)| flag(option, "required") && !values.contains_key(name.as_str()))
@@ -175,10 +196,7 @@ fn check_level(
     }
     for (name, value) in &values {
         let option = &spec[*name];
-        if value.is_none() || Unknown::within(value).is_some() {
-            continue;
-        }
-        let kind = attribute(option, "type").map_or_else(|| "str".to_owned(), |t| text_of(&t));
+        let kind = kind_of(option);
         if !converts(value, &kind) {
             let inside =
                 if path.is_empty() { String::new() } else { format!(" found in '{}'.", path.replace('.', " -> ")) };
@@ -187,48 +205,60 @@ fn check_level(
                 python_type(value),
                 reason(value, &kind)
             ));
-            continue;
-        }
-        let items = if kind == "list" { as_list(value) } else { vec![(*value).clone()] };
-        if let (Some(elements), "list") = (attribute(option, "elements").map(|e| text_of(&e)), kind.as_str()) {
-            for item in items.iter().filter(|item| !converts(item, &elements)) {
+        } else if let (Some(elements), "list") = (attribute(option, "elements").map(|e| text_of(&e)), kind.as_str()) {
+            let inside =
+                if path.is_empty() { String::new() } else { format!(" found in '{}'", path.replace('.', " -> ")) };
+            for item in as_list(value).iter().filter(|item| !converts(item, &elements)) {
                 errors.push(format!(
-                    "Elements value for option '{name}'{place} is of type {} and we were unable to convert to {elements}: {}",
+                    "Elements value for option '{name}'{inside} is of type {} and we were unable to convert to {elements}: {}",
                     python_type(item),
                     reason(item, &elements)
                 ));
             }
         }
-        if let Some(choices) = attribute(option, "choices") {
-            let allowed = texts(&choices);
-            for item in items.iter().filter(|item| !is_choice(item, &allowed)) {
-                let one = if kind == "list" { "one or more of" } else { "one of" };
-                errors.push(format!(
-                    "value of {name} must be {one}: {}, got: {}{place}",
-                    allowed.join(", "),
-                    text_of(item)
-                ));
-            }
+    }
+    for (name, value) in &values {
+        let option = &spec[*name];
+        let Some(choices) = attribute(option, "choices") else { continue };
+        let allowed = texts(&choices);
+        let wrong: Vec<String> =
+            items_of(option, value).iter().filter(|item| !is_choice(item, &allowed)).map(text_of).collect();
+        if !wrong.is_empty() {
+            let (allowed, wrong) = (allowed.join(", "), wrong.join(", "));
+            errors.push(match kind_of(option).as_str() {
+                "list" => format!("value of {name} must be one or more of: {allowed}. Got no match for: {wrong}{place}"),
+                _ => format!("value of {name} must be one of: {allowed}, got: {wrong}{place}"),
+            });
         }
-        if let Some(options) = attribute(option, "options") {
-            let below = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
-            let options = entries(&options);
-            for item in items.iter().filter(|item| item.kind() == ValueKind::Map) {
-                let fields = entries(item);
-                check_level(&options, &fields, &below, errors, unsupported);
-                check_relations(option, &fields, &format!(" found in {}", below.replace('.', " -> ")), errors);
-            }
+    }
+    if let Some(around) = around {
+        check_relations(around, given, &place, errors);
+    }
+    for (name, value) in &values {
+        let option = &spec[*name];
+        let Some(options) = attribute(option, "options") else { continue };
+        let below = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
+        let options = entries(&options);
+        for item in items_of(option, value).iter().filter(|item| item.kind() == ValueKind::Map) {
+            check_level(&options, &entries(item), Some(option), &below, errors, unsupported);
         }
     }
 }
 
-/// Rules between sub-options: `mutually_exclusive`, `required_together`, `required_one_of`, `required_if`, `required_by`.
+/// Sub-options that do not go together (`mutually_exclusive`).
+fn check_exclusive(option: &Value, given: &IndexMap<String, Value>, place: &str, errors: &mut Vec<String>) {
+    let has = |name: &&String| given.get(*name).is_some_and(|v| !v.is_none());
+    for group in list(attribute(option, "mutually_exclusive")).iter().map(texts) {
+        if group.iter().filter(has).count() > 1 {
+            errors.push(format!("parameters are mutually exclusive: {}{place}", group.join("|")));
+        }
+    }
+}
+
+/// Rules between sub-options: `required_together`, `required_one_of`, `required_if`, `required_by`.
 fn check_relations(option: &Value, given: &IndexMap<String, Value>, place: &str, errors: &mut Vec<String>) {
     let has = |name: &String| given.get(name).is_some_and(|v| !v.is_none());
     let groups = |name: &str| -> Vec<Vec<String>> { list(attribute(option, name)).iter().map(texts).collect() };
-    for group in groups("mutually_exclusive").iter().filter(|g| g.iter().filter(|n| has(n)).count() > 1) {
-        errors.push(format!("parameters are mutually exclusive: {}{place}", group.join("|")));
-    }
     for group in groups("required_together") {
         let count = group.iter().filter(|n| has(n)).count();
         if count > 0 && count < group.len() {
@@ -289,19 +319,18 @@ fn converts(value: &Value, kind: &str) -> bool {
     let is_number = value.kind() == ValueKind::Number;
     match kind {
         "int" => {
-            is_number && i64::try_from(value.clone()).is_ok()
-                || is_bool
-                || is_text && text().trim().parse::<i64>().is_ok()
+            let whole = |text: &str| text.trim().parse::<f64>().is_ok_and(|n| n.fract() == 0.0 && n.is_finite());
+            is_bool || (is_number || is_text) && whole(&text())
         }
         "float" => is_number || is_bool || is_text && text().trim().parse::<f64>().is_ok(),
         "bool" => is_bool || (is_text || is_number) && truth(&text()).is_some(),
-        "list" => matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) || is_text || is_number,
+        "list" => matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) || is_text || is_number || is_bool,
         "dict" => {
             value.kind() == ValueKind::Map || is_text && (text().trim_start().starts_with('{') || text().contains('='))
         }
         "bytes" | "bits" => is_number || is_text && text().starts_with(|c: char| c.is_ascii_digit()),
-        "path" => is_text || is_number,
-        // `str` takes everything; `raw`, `json`, `jsonarg` too.
+        "json" | "jsonarg" => !is_number && !is_bool,
+        // `str` takes everything; `path` and `raw` too.
         _ => true,
     }
 }

@@ -308,7 +308,7 @@ impl Context {
         match &expr.kind {
             ExprKind::Name(name) => match self.scopes.iter().rev().find_map(|s| s.vars.get(&**name))? {
                 Definition::Written(node) => Some(node.clone()),
-                Definition::Final(_) => None,
+                Definition::Final(_) | Definition::Computed(_) => None,
             },
             ExprKind::Attr(base, name) => self.written_at(base)?.as_map()?.get(name).cloned(),
             _ => None,
@@ -392,7 +392,7 @@ impl Context {
                 let definition = scope.vars.get(name)?.clone();
                 let span = match &definition {
                     Definition::Written(node) => Some(node.span.clone()),
-                    Definition::Final(_) => None,
+                    Definition::Final(_) | Definition::Computed(_) => None,
                 };
                 Some(DefinedAt { scope: scope.label.clone(), span, definition })
             })
@@ -433,6 +433,7 @@ impl Context {
         };
         let node = match definition {
             Definition::Final(value) => return Ok(Some(value.clone())),
+            Definition::Computed(computed) => return Ok(Some((computed.0)())),
             Definition::Written(node) => node,
         };
         {

@@ -10,4 +10,4 @@ pub mod vault;
 
 pub use extra::extra_vars;
 pub use merge::{merge, merge_definitions};
-pub use scope::{Definition, Scope};
+pub use scope::{Computed, Definition, Scope};

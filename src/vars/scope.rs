@@ -22,6 +22,18 @@ pub enum Definition {
     Written(Node),
     /// Final data (facts, registered results, set_fact): a template in it is never rendered.
     Final(Value),
+    /// Worked out whenever it is looked at: what other hosts have come to.
+    Computed(Computed),
+}
+
+/// How a value is worked out.
+#[derive(Clone)]
+pub struct Computed(pub Arc<dyn Fn() -> Value + Send + Sync>);
+
+impl std::fmt::Debug for Computed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(computed)")
+    }
 }
 
 impl Scope {

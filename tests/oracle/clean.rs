@@ -35,6 +35,7 @@ const PRESENT: &[&str] = &[
     "ansible_job_id",
     "results_file",
     "child_pid",
+    "ansible_python_interpreter",
 ];
 
 /// Each program's own words, where they are there.
@@ -58,7 +59,14 @@ fn cleaned(value: &Value, sandbox: &str) -> Value {
     match value {
         Value::String(text) if text.contains("/.ansible/tmp/ansible-tmp-") => Value::String(TRANSFERRED.to_owned()),
         Value::String(text) if text.starts_with("Paused for ") => Value::String("Paused".to_owned()),
-        Value::String(text) => Value::String(text.replace(sandbox, "SANDBOX")),
+        // Why a value does not convert is told in Python's terms, by the class.
+        Value::String(text) if text.contains("unable to convert to ") => {
+            let (what, kind) = text.split_once("unable to convert to ").unwrap_or_default();
+            Value::String(format!("{what}unable to convert to {}", kind.split(':').next().unwrap_or_default()))
+        }
+        Value::String(text) => {
+            Value::String(text.replace(sandbox, "SANDBOX").replace("_AnsibleTaggedInt", "int"))
+        }
         Value::Array(items) => Value::Array(items.iter().map(|v| cleaned(v, sandbox)).collect()),
         Value::Object(map) => Value::Object(object(map, sandbox)),
         other => other.clone(),

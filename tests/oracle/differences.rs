@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Failed;
 
-/// Every case marked `# differs:` is in the table of docs/differences.md, and every case named there is marked.
+/// Every case marked `# differs:` or `# foretold:` is in the table of docs/differences.md, and every case named there is marked.
 pub fn documented(cases: &[PathBuf]) -> Result<(), Failed> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/differences.md"))?;
     let told: BTreeSet<String> = text
@@ -16,7 +16,8 @@ pub fn documented(cases: &[PathBuf]) -> Result<(), Failed> {
         .collect();
     let mut marked = BTreeSet::new();
     for case in cases {
-        if crate::options(&crate::text(case)?).differs.is_some() {
+        let case_options = crate::options(&crate::text(case)?);
+        if case_options.differs.is_some() || case_options.foretold.is_some() {
             marked.insert(crate::name(case));
         }
     }

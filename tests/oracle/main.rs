@@ -8,6 +8,8 @@
 //!     # env: NAME=value         environment of both programs
 //!     # differs: REASON         kdeploy is different on purpose: the comparison must fail (docs/differences.md says why)
 //!     # open: REASON            kdeploy still differs here and should not: run by `./test open`, where it fails until it is mended
+//!     # foretold: REASON      results of changes in check mode may say more than ansible's (docs/differences.md says why)
+//!     # timing: NAME NAME      keys whose values depend on how quick a program is: only that they are there is compared
 //!     # rc: 2                   ansible-playbook's exit code, if it is not 0: no case fails unnoticed
 //!     # statuses                compare statuses only, not results
 //!
@@ -87,6 +89,8 @@ pub struct Case {
     pub env: Vec<(String, String)>,
     pub differs: Option<String>,
     pub open: Option<String>,
+    pub foretold: Option<String>,
+    pub timing: Vec<String>,
     pub rc: i32,
     pub statuses: bool,
 }
@@ -103,6 +107,10 @@ fn options(text: &str) -> Case {
             case.differs = Some(reason.trim().to_owned());
         } else if let Some(reason) = line.strip_prefix("open:") {
             case.open = Some(reason.trim().to_owned());
+        } else if let Some(reason) = line.strip_prefix("foretold:") {
+            case.foretold = Some(reason.trim().to_owned());
+        } else if let Some(keys) = line.strip_prefix("timing:") {
+            case.timing = words(keys);
         } else if let Some(rc) = line.strip_prefix("rc:") {
             case.rc = rc.trim().parse().unwrap_or(-1);
         } else if line == "statuses" {

@@ -91,7 +91,7 @@ pub fn ansible(path: &Path, case: &Case) -> std::io::Result<Side> {
         }
     };
     let text = std::fs::read_to_string(&records).unwrap_or_default();
-    let records = text
+    let records: Vec<Record> = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .map(|r| {
@@ -112,9 +112,27 @@ pub fn ansible(path: &Path, case: &Case) -> std::io::Result<Side> {
     Ok(Side {
         rc,
         output: String::from_utf8_lossy(&std::fs::read(&output).unwrap_or_default()).into_owned(),
-        records,
+        records: without_twins(records),
         files: sandbox.files(),
     })
+}
+
+/// Ansible tells an include that fails twice: as one that succeeded, and then as one that failed for a `reason`.
+fn without_twins(records: Vec<Record>) -> Vec<Record> {
+    let mut kept: Vec<Record> = vec![];
+    for record in records {
+        if record.status == "failed" && record.result.get("reason").is_some() && record.result.get("msg").is_none() {
+            let last = kept.iter().rposition(|r| r.host == record.host);
+            if let Some(at) = last
+                && kept[at].task == record.task
+                && kept[at].result.get("include_args").is_some()
+            {
+                kept.remove(at);
+            }
+        }
+        kept.push(record);
+    }
+    kept
 }
 
 pub fn kdeploy(path: &Path, case: &Case) -> std::io::Result<Side> {

@@ -177,9 +177,11 @@ fn ignored_plugins(settings: &Settings) -> Vec<String> {
 fn exit_code(outcome: &Outcome) -> u8 {
     if super::terminal::interrupted() {
         code::INTERRUPTED
-    } else if outcome.hosts.values().any(|h| h.unreachable > 0) {
+    } else if outcome.aborted {
+        code::ERROR
+    } else if outcome.hosts.values().any(|h| h.unreachable > h.forgiven) {
         code::UNREACHABLE
-    } else if outcome.hosts.values().any(|h| h.failed > 0) {
+    } else if outcome.hosts.values().any(|h| h.failed > h.forgiven) {
         code::HOST_FAILED
     } else {
         0

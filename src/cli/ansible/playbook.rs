@@ -117,7 +117,7 @@ impl PlaybookArgs {
         terminal::catch_interrupts();
         let outcome = project.apply(None, &terminal::interrupted);
         project.finish_progress();
-        if let Some(report) = report.get() {
+        if let Some(report) = report.get().filter(|_| !outcome.aborted) {
             report.recap(&outcome);
         }
         Ok(exit_code(&outcome))

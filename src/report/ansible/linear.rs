@@ -147,6 +147,10 @@ impl Sink for Linear {
                     state.form.no_hosts_left();
                 }
             }
+            Event::Aborted(problem) => {
+                state.drain(true);
+                self.screen.error(&format!("[ERROR]: {}", crate::report::plain_problem(problem)), Color::Error);
+            }
             Event::Warning(text) => {
                 if state.said.insert(text.clone()) {
                     self.screen.error(&format!("[WARNING]: {text}"), Color::Warn);

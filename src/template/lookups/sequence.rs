@@ -7,6 +7,7 @@ use super::options::{number, only, shell_words};
 use crate::template::Context;
 use crate::template::args::{err, text};
 use crate::template::pyformat;
+use crate::template::types::type_name;
 
 const OPTIONS: [&str; 5] = ["start", "end", "count", "stride", "format"];
 
@@ -17,6 +18,9 @@ pub fn sequence(_: &Context, terms: &[Value], options: &IndexMap<String, Value>)
         run(options, &mut out)?;
     }
     for term in terms {
+        if term.as_str().is_none() {
+            return Err(err(format!("`sequence` needs text such as `count=3`, not {}", type_name(term))));
+        }
         let mut own = options.clone();
         own.extend(parse(&text(term))?);
         run(&own, &mut out)?;
