@@ -226,7 +226,10 @@ impl Interpreter {
                     map if draft.task.custom.is_some() && map.kind() == ValueKind::Map => {
                         for key in map.try_iter().into_iter().flatten() {
                             let inner = map.get_item(&key).unwrap_or_default();
-                            take(&Node::text(resources::text_of(&key), &text.span), &Node::from_value(&inner, &text.span))?;
+                            take(
+                                &Node::text(resources::text_of(&key), &text.span),
+                                &Node::from_value(&inner, &text.span),
+                            )?;
                         }
                     }
                     _ => take(&Node::text(free, &text.span), text)?,

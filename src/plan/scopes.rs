@@ -32,7 +32,10 @@ impl Interpreter {
         };
         if task.is_some() {
             // How the host is reached, where nothing says it.
-            push(&Scope::finals("connection", [("ansible_host".to_owned(), minijinja::Value::from(self.host.as_str()))]));
+            push(&Scope::finals(
+                "connection",
+                [("ansible_host".to_owned(), minijinja::Value::from(self.host.as_str()))],
+            ));
         }
         let around = lineage.roles();
         for role in self.play.roles.iter().chain(st.public_roles.iter()) {

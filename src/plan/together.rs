@@ -233,9 +233,10 @@ impl Together {
                 return None;
             }
             let before = |place: &Place| place.order(&reader.place) == Ordering::Less;
-            let failed = state.failed_place.iter().filter(|(host, place)| {
-                before(place) && state.places.get(*host).is_some_and(|p| p.failed)
-            });
+            let failed = state
+                .failed_place
+                .iter()
+                .filter(|(host, place)| before(place) && state.places.get(*host).is_some_and(|p| p.failed));
             let left = state.left_place.iter().filter(|(_, place)| before(place));
             let now = failed.chain(left).map(|(host, _)| host.clone());
             Some(state.gone.iter().cloned().chain(now).collect())

@@ -36,12 +36,15 @@ pub static TYPE: ResourceType = ResourceType {
     name: "fail",
     qualified: &["ansible.builtin.fail"],
     doc: DOC,
-    args: &[ArgSpec::new("msg", Kind::Raw, "The message, text or any value")],
+    args: &[ArgSpec::new("msg", Kind::Str, "The message, text or any value").default("Failed as requested from task")],
     free_form: None,
     build,
 };
 
 fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    let message = args.as_given("msg").cloned().unwrap_or_else(|| Value::from("Failed as requested from task"));
+    let message = match args.as_given("msg") {
+        Some(given) => given.clone(),
+        None => Value::from(args.need("msg")?),
+    };
     Ok(Ready::boxed(Ok(Verdict::Failed(TaskResult::unchanged().with("msg", message)))))
 }

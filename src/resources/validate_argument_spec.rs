@@ -177,9 +177,8 @@ fn check_level(
         if attribute(option, "options").is_some() && kind_of(option) == "list" {
             for item in as_list(value).iter().filter(|i| i.kind() != ValueKind::Map) {
                 let (shown, kind) = (text_of(item), python_type(item));
-                errors.push(format!(
-                    "Value '{shown}' in the sub parameter field '{name}' must be a list, not '{kind}'"
-                ));
+                errors
+                    .push(format!("Value '{shown}' in the sub parameter field '{name}' must be a list, not '{kind}'"));
             }
         }
     }
@@ -226,7 +225,9 @@ fn check_level(
         if !wrong.is_empty() {
             let (allowed, wrong) = (allowed.join(", "), wrong.join(", "));
             errors.push(match kind_of(option).as_str() {
-                "list" => format!("value of {name} must be one or more of: {allowed}. Got no match for: {wrong}{place}"),
+                "list" => {
+                    format!("value of {name} must be one or more of: {allowed}. Got no match for: {wrong}{place}")
+                }
                 _ => format!("value of {name} must be one of: {allowed}, got: {wrong}{place}"),
             });
         }
@@ -325,13 +326,26 @@ fn converts(value: &Value, kind: &str) -> bool {
         "float" => is_number || is_bool || is_text && text().trim().parse::<f64>().is_ok(),
         "bool" => is_bool || (is_text || is_number) && truth(&text()).is_some(),
         "list" => matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) || is_text || is_number || is_bool,
-        "dict" => {
-            value.kind() == ValueKind::Map || is_text && (text().trim_start().starts_with('{') || text().contains('='))
-        }
-        "bytes" | "bits" => is_number || is_text && text().starts_with(|c: char| c.is_ascii_digit()),
+        "dict" => value.kind() == ValueKind::Map || is_text && is_mapping(text().trim()),
+        "bytes" | "bits" => is_number || is_text && is_size(text().trim()),
         "json" | "jsonarg" => !is_number && !is_bool,
         // `str` takes everything; `path` and `raw` too.
         _ => true,
+    }
+}
+
+/// Whether a text is a number of bytes or bits, as `10M` or `1.5 GB`.
+fn is_size(text: &str) -> bool {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
+    number.trim().parse::<f64>().is_ok()
+        && unit.chars().next().is_none_or(|c| "YZEPTGMKB".contains(c.to_ascii_uppercase()))
+}
+
+/// Whether a text stands for a mapping: JSON, a Python literal, or `key=value` words.
+fn is_mapping(text: &str) -> bool {
+    match text.starts_with('{') {
+        true => serde_yaml::from_str::<serde_yaml::Mapping>(text).is_ok(),
+        false => text.contains('='),
     }
 }
 

@@ -64,9 +64,7 @@ fn cleaned(value: &Value, sandbox: &str) -> Value {
             let (what, kind) = text.split_once("unable to convert to ").unwrap_or_default();
             Value::String(format!("{what}unable to convert to {}", kind.split(':').next().unwrap_or_default()))
         }
-        Value::String(text) => {
-            Value::String(text.replace(sandbox, "SANDBOX").replace("_AnsibleTaggedInt", "int"))
-        }
+        Value::String(text) => Value::String(text.replace(sandbox, "SANDBOX").replace("_AnsibleTaggedInt", "int")),
         Value::Array(items) => Value::Array(items.iter().map(|v| cleaned(v, sandbox)).collect()),
         Value::Object(map) => Value::Object(object(map, sandbox)),
         other => other.clone(),
