@@ -244,7 +244,7 @@ impl Together {
         if reader.speculative {
             return look(&mut lock(&self.state));
         }
-        Some(self.wait(limit, "all hosts to come here", look))
+        Some(self.wait(limit, look))
     }
 
     /// A task failed, and that is a failure of all hosts.
