@@ -32,7 +32,7 @@ pub struct Download {
 }
 
 /// Digest algorithms a node can compute with coreutils or busybox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Algorithm {
     Md5,
     Sha1,

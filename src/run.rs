@@ -113,6 +113,17 @@ impl Project {
         Ok(Self { run, playbook, schedule, style, redactor: redactor.clone(), fleet: Fleet::default(), live })
     }
 
+    /// The conversations with the nodes.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Plays from the end of another project: the connections, and what they keep, go on.
+    pub fn with_fleet_of(mut self, other: Self) -> Self {
+        self.fleet = other.fleet;
+        self
+    }
+
     /// Observe and plan: what would change. The states hold what was observed.
     pub fn plan(&self) -> (Outcome, States) {
         let states = States::default();

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::node::Done;
 use crate::plan::{
     Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Order, Status, Step, Turn, Wanted, conclude, lock,
+    take_waits,
 };
 use crate::resources::{Change, Resource};
 use crate::template::Unknown;
@@ -256,7 +257,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn emit(&mut self, step: Step, st: &HostState) {
+    fn emit(&mut self, mut step: Step, st: &HostState) {
+        step.waited = take_waits();
         let interpreter = self.interpreter();
         interpreter.run.publish(&interpreter.host, &st.vars, st.given);
         interpreter.run.sink.event(&Event::Ended(Box::new(step.clone())));

@@ -28,6 +28,9 @@ pub struct PlanArgs {
     /// Save the plan, for `kdeploy apply FILE`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Plan without any node, from the worlds that `kdeploy facts --save DIR` keeps
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub world: Option<PathBuf>,
     /// A file (0600, made if it is not there) whose key encrypts the extra variables of a saved plan
     #[arg(long, value_name = "FILE", requires = "out")]
     pub plan_key: Option<PathBuf>,
@@ -51,6 +54,9 @@ impl PlanArgs {
             return Ok(Exit::Done);
         }
         project.require_selection(self.select.allow_empty)?;
+        if let Some(dir) = &self.world {
+            project.fleet().use_worlds(dir);
+        }
         if self.out.is_some() {
             project.run.keep_basis();
         }

@@ -78,7 +78,7 @@ impl Identity {
 }
 
 /// What the first round trip tells of a login.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hello {
     pub uid: u32,
     pub user: String,

@@ -272,19 +272,7 @@ fn paths_in(bytes: &[u8]) -> BTreeSet<String> {
 
 /// A query in words that stay the same from a plan to its apply.
 pub fn query_words(query: &Query) -> String {
-    match query {
-        Query::Stat { path, .. } => format!("state of {path}"),
-        Query::Digest { path, .. } | Query::Content { path } => format!("content of {path}"),
-        Query::Tree { path, .. } => format!("what is below {path}"),
-        Query::Unit { name, .. } => format!("unit {name}"),
-        Query::Account { name } => format!("user {name}"),
-        Query::Group { name } => format!("group {name}"),
-        Query::Package { name } => format!("package {name}"),
-        Query::Candidate { name } => format!("candidate of package {name}"),
-        Query::Read { argv } => format!("output of `{}`", argv.join(" ")),
-        Query::Source { path } => format!("source of {path}"),
-        Query::Facts => "facts".to_owned(),
-    }
+    query.words()
 }
 
 /// An answer as it is compared: what can be shown as it is, contents as digests, and nothing that changes by itself.

@@ -37,9 +37,18 @@ fn reach_of<'a>(key: &'a str, word: &str) -> Option<&'a str> {
 
 type Shared = Arc<Mutex<Box<dyn Conversation>>>;
 
+/// Where answers come from, if not from the nodes alone.
+enum Source {
+    /// Saved worlds below this folder.
+    World(std::path::PathBuf),
+    /// The nodes, and what they say is kept.
+    Record(Mutex<std::collections::BTreeMap<String, Arc<Mutex<node::Book>>>>),
+}
+
 #[derive(Default)]
 pub struct Fleet {
     conversations: Mutex<HashMap<String, Shared>>,
+    source: std::sync::OnceLock<Source>,
 }
 
 impl Fleet {
@@ -48,9 +57,43 @@ impl Fleet {
         if let Some(found) = lock(&self.conversations).get(key) {
             return Ok(found.clone());
         }
-        let target = target_of(run, play, key)?;
-        let made: Shared = Arc::new(Mutex::new(node::connect(&target)));
+        let reach = key.strip_prefix(target_name(key)).unwrap_or_default();
+        let conversation: Box<dyn Conversation> = match self.source.get() {
+            Some(Source::World(dir)) => Box::new(node::Replay::new(dir, target_name(key), reach)),
+            Some(Source::Record(books)) => {
+                let book = lock(books).entry(target_name(key).to_owned()).or_default().clone();
+                Box::new(node::Recording::new(node::connect(&target_of(run, play, key)?), reach, book))
+            }
+            None => node::connect(&target_of(run, play, key)?),
+        };
+        let made: Shared = Arc::new(Mutex::new(conversation));
         Ok(lock(&self.conversations).entry(key.to_owned()).or_insert(made).clone())
+    }
+
+    /// From now on, answers come from saved worlds.
+    pub fn use_worlds(&self, dir: &std::path::Path) {
+        let _ = self.source.set(Source::World(dir.to_owned()));
+    }
+
+    /// From now on, what nodes say is kept.
+    pub fn record(&self) {
+        let _ = self.source.set(Source::Record(Mutex::default()));
+    }
+
+    /// Writes what was kept, a file a node; the nodes, with how many answers each has.
+    pub fn write_worlds(&self, dir: &std::path::Path, saved: &str) -> Result<Vec<(String, usize)>, Problem> {
+        let Some(Source::Record(books)) = self.source.get() else { return Ok(vec![]) };
+        let mut written = vec![];
+        for (host, book) in lock(books).iter() {
+            let mut book = lock(book);
+            if book.logins.is_empty() {
+                continue;
+            }
+            host.clone_into(&mut book.host);
+            saved.clone_into(&mut book.saved);
+            written.push((host.clone(), book.write(dir)?));
+        }
+        Ok(written)
     }
 
     /// Drops a target's connection; the next use makes a new one.

@@ -10,7 +10,7 @@ use super::interpreter::Interpreter;
 use super::run::lock;
 use super::state::{End, HostState};
 use super::step::{Event, Status, Step};
-use super::together::ForAll;
+use super::together::{ForAll, note_wait};
 use super::turn::{Draft, Ending, Request, Turn};
 use crate::node::{Action, Done, Identity, NodeError};
 use crate::problem::Problem;
@@ -218,7 +218,9 @@ impl Driver<'_> {
         let interpreter = &mut self.interpreter;
         interpreter.run.sink.event(&Event::Observing { host: interpreter.host.clone() });
         let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
+        let begin = std::time::Instant::now();
         let hello = lock(&conversation).hello(identity)?;
+        note_wait("the connection", begin.elapsed());
         interpreter.hellos.insert((target.to_owned(), identity.key()), hello);
         Ok(())
     }
@@ -228,7 +230,9 @@ impl Driver<'_> {
         for ((target, key), (identity, queries)) in &wanted.batches {
             let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, target)?;
             let queries: Vec<Query> = queries.iter().cloned().collect();
+            let begin = std::time::Instant::now();
             let answers = lock(&conversation).ask(identity, &queries)?;
+            note_wait("the node's answers", begin.elapsed());
             st.world(target, key).observe(queries.into_iter().zip(answers));
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! Stands between *observe* and *apply*. One [`Interpreter`] serves both: `plan` foretells with it, `apply` carries
 //! out. `schedule` orders plays and batches; `host` drives one host; `graph` is the whole as a petgraph.
 
+mod affects;
 mod basis;
 mod begin;
 mod draft;
@@ -51,5 +52,5 @@ pub use schedule::{Batches, HostWork, in_parallel, schedule};
 pub use state::{End, HostState};
 pub use step::{Event, HostSummary, Knowledge, Order, Outcome, Planned, Sink, Status, Step};
 pub use target::find_steps;
-pub use together::Place;
+pub use together::{Place, note_wait, take_waits};
 pub use turn::{Draft, Ending, Request, Turn};

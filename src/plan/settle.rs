@@ -16,6 +16,7 @@ use super::turn::{Draft, Ending};
 use crate::resources::{self, Change, TaskResult};
 use crate::template::Unknown;
 use crate::vars::Definition;
+use crate::world::Effect;
 
 impl Interpreter {
     /// Enters how the current step ended (or is foretold to end) and moves on; the step's record.
@@ -25,6 +26,7 @@ impl Interpreter {
         step.basis.seq = Some(st.seq);
         if let Ending::Foretold(change) | Ending::Changed(_, change) = &ending {
             super::basis::change_basis(&mut step.basis, change);
+            step.affects = self.affects(st, draft, change);
             // Whether a command succeeds, and what it says, only its run can tell.
             if change.opaque && matches!(ending, Ending::Foretold(_)) && step_runs(change) {
                 step.knowledge = Knowledge::Unknown;
@@ -79,6 +81,11 @@ impl Interpreter {
                 }
                 step.diff = change.diff;
                 result = change.result;
+                for value in result.values.values_mut() {
+                    if let Some(unknown) = Unknown::of(value) {
+                        *value = unknown.named(&draft.name).into_value();
+                    }
+                }
             }
             Ending::Unknown(u) => {
                 step.because = Some(u.to_string());
@@ -131,6 +138,9 @@ impl Interpreter {
         if !result.changed && !failed && matches!(step.planned, Planned::Run) {
             // `changed_when: false`: it runs, but changes nothing that counts.
             step.diff.clear();
+        }
+        if let (Some(unknown), None) = (&changed_unknown, &step.because) {
+            step.because = Some(unknown.to_string());
         }
         let registered =
             self.registered(&result, failed, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
@@ -257,7 +267,12 @@ impl Interpreter {
 
     /// Overlays a foretold change on the worlds.
     pub fn foretell(&self, st: &mut HostState, draft: &Draft, change: &Change) {
-        st.predict(&draft.target, &change.effects);
+        let name = |effect: &Effect| Effect {
+            query: effect.query.clone(),
+            answer: effect.answer.clone().map_err(|unknown| unknown.named(&draft.name)),
+        };
+        let effects: Vec<Effect> = change.effects.iter().map(name).collect();
+        st.predict(&draft.target, &effects);
     }
 
     /// The result as Ansible registers it.

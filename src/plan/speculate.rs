@@ -115,6 +115,8 @@ impl Interpreter {
             span,
             included: None,
             diff_asked: None,
+            affects: vec![],
+            waited: vec![],
         }
     }
 }

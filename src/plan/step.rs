@@ -103,6 +103,10 @@ pub struct Step {
     pub included: Option<std::path::PathBuf>,
     /// The task says itself whether its difference is shown (`diff`).
     pub diff_asked: Option<bool>,
+    /// What it interrupts besides, in words: units that restart with a unit, the node.
+    pub affects: Vec<String>,
+    /// What the host waited for before it, and for how many milliseconds.
+    pub waited: Vec<(String, f64)>,
 }
 
 /// A task's place in the play's order, comparable across hosts: how far each open list of tasks has come.

@@ -147,11 +147,14 @@ impl Together {
 
     /// Waits for one of `limit` permits to work.
     pub fn start_work(&self, limit: usize) {
+        let begin = std::time::Instant::now();
         let mut state = lock(&self.state);
         while state.working >= limit.max(1) {
             state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         state.working += 1;
+        drop(state);
+        note_wait("a free fork (--forks)", begin.elapsed());
     }
 
     pub fn end_work(&self) {
@@ -170,11 +173,12 @@ impl Together {
     }
 
     /// Waits until `held`; gives the permit back meanwhile, so that those it waits for can work.
-    fn wait<T>(&self, limit: usize, mut held: impl FnMut(&mut State) -> Option<T>) -> T {
+    fn wait<T>(&self, limit: usize, what: &str, mut held: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut state = lock(&self.state);
         if let Some(found) = held(&mut state) {
             return found;
         }
+        let begin = std::time::Instant::now();
         state.working -= 1;
         self.changed.notify_all();
         let found = loop {
@@ -187,6 +191,8 @@ impl Together {
             state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         state.working += 1;
+        drop(state);
+        note_wait(what, begin.elapsed());
         found
     }
 
@@ -195,14 +201,16 @@ impl Together {
         if speculative {
             return lock(&self.state).places.get(other).is_none_or(|p| p.has_reached(place));
         }
-        self.wait(limit, |state| state.places.get(other).is_none_or(|p| p.has_reached(place)).then_some(()));
+        self.wait(limit, &format!("host {other}"), |state| {
+            state.places.get(other).is_none_or(|p| p.has_reached(place)).then_some(())
+        });
         true
     }
 
     /// Waits until all hosts of the batch have done everything before `place`, where the task of `key` is next: the tasks that failed for
     /// all, and how many hosts failed. Who is quicker and failed at that very task is not counted yet: this host runs it too.
     pub fn await_all(&self, place: &Place, key: Option<&OnceKey>, limit: usize) -> (BTreeSet<OnceKey>, usize) {
-        self.wait(limit, |state| {
+        self.wait(limit, "all hosts to come here", |state| {
             if !state.places.values().all(|p| p.has_reached(place)) {
                 return None;
             }
@@ -279,7 +287,9 @@ impl Together {
 
     /// Hosts that failed so far take part in later plays.
     pub fn clear_errors(&self, place: &Place, limit: usize) {
-        self.wait(limit, |state| state.places.values().all(|p| p.has_reached(place)).then_some(()));
+        self.wait(limit, "all hosts to come here", |state| {
+            state.places.values().all(|p| p.has_reached(place)).then_some(())
+        });
         let mut state = lock(&self.state);
         let failed: Vec<String> = state.places.iter().filter(|(_, p)| p.failed).map(|(h, _)| h.clone()).collect();
         state.cleared.extend(failed);
@@ -294,7 +304,7 @@ impl Together {
 
     /// Waits until fewer than `most` hosts are at work on a task.
     pub fn start_throttled(&self, task: &(String, usize), most: usize, limit: usize) {
-        self.wait(limit, |state| {
+        self.wait(limit, "its turn (throttle)", |state| {
             let count = state.throttled.entry(task.clone()).or_insert(0);
             (*count < most).then(|| *count += 1)
         });
@@ -326,7 +336,7 @@ impl Together {
         if reader.speculative {
             return look(&mut lock(&self.state)).unwrap_or(Once::Later);
         }
-        self.wait(limit, look)
+        self.wait(limit, "the host that runs it once for all", look)
     }
 
     /// The result of a `run_once` task, for the others.
@@ -357,6 +367,30 @@ pub struct Reader {
     pub host: String,
     pub place: Place,
     pub speculative: bool,
+}
+
+thread_local! {
+    static WAITED: RefCell<Vec<(String, f64)>> = const { RefCell::new(vec![]) };
+}
+
+/// The host of this thread waited.
+pub fn note_wait(what: &str, time: std::time::Duration) {
+    let ms = time.as_secs_f64() * 1000.0;
+    if ms < 1.0 {
+        return;
+    }
+    WAITED.with(|waited| {
+        let mut waited = waited.borrow_mut();
+        match waited.iter_mut().find(|(w, _)| w == what) {
+            Some((_, sum)) => *sum += ms,
+            None => waited.push((what.to_owned(), ms)),
+        }
+    });
+}
+
+/// What the host of this thread waited for since this was last asked.
+pub fn take_waits() -> Vec<(String, f64)> {
+    WAITED.with(|waited| std::mem::take(&mut *waited.borrow_mut()))
 }
 
 thread_local! {

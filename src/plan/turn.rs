@@ -156,6 +156,8 @@ impl Draft {
             span: self.task.span.clone(),
             included: None,
             diff_asked: None,
+            affects: vec![],
+            waited: vec![],
         }
     }
 }

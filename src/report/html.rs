@@ -150,6 +150,14 @@ fn host_section(host: &str, own: &[&Value]) -> String {
         let because = text(step, "because");
         let because =
             if because.is_empty() { String::new() } else { format!("<p class=\"note\">{}</p>", escaped(because)) };
+        let affects: String = step["affects"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(|line| format!("<p class=\"affects\">{}</p>", escaped(line)))
+            .collect();
+        let because = because + &affects;
         let head = format!(
             "<span class=\"tag {0}\">{0}</span> {1} <span class=\"place\">{2}</span>",
             word(step),
@@ -198,7 +206,21 @@ fn painted(diff: &str) -> String {
         .collect()
 }
 
-/// What ran when on a host: the longest steps stand out, gaps are waiting.
+/// Milliseconds that a host waited, by what for, the longest first.
+fn waits(own: &[&Value]) -> Vec<(String, f64)> {
+    let mut sums: Vec<(String, f64)> = vec![];
+    for wait in own.iter().flat_map(|s| s["waited"].as_array().into_iter().flatten()) {
+        let (what, ms) = (text(wait, "for"), wait["ms"].as_f64().unwrap_or_default());
+        match sums.iter_mut().find(|(w, _)| w == what) {
+            Some((_, sum)) => *sum += ms,
+            None => sums.push((what.to_owned(), ms)),
+        }
+    }
+    sums.sort_by(|a, b| b.1.total_cmp(&a.1));
+    sums
+}
+
+/// What ran when on a host, what it waited for, and where the time went.
 fn timeline(own: &[&Value]) -> String {
     let ms = |s: &Value, key: &str| s[key].as_f64().unwrap_or_default();
     let ran: Vec<&&Value> = own.iter().filter(|s| ms(s, "ms") > 0.0).collect();
@@ -207,11 +229,41 @@ fn timeline(own: &[&Value]) -> String {
         return String::new();
     }
     let mut out = format!("<section class=\"timeline\"><h3>When it ran ({:.1} s in all)</h3>\n", end / 1000.0);
+    let worked: f64 = ran.iter().map(|s| ms(s, "ms")).sum();
+    let mut went = vec![format!("{:.1} s in its steps", worked / 1000.0)];
+    let waits = waits(own);
+    went.extend(waits.iter().map(|(what, ms)| format!("{:.1} s waiting for {}", ms / 1000.0, escaped(what))));
+    let rest = end - worked - waits.iter().map(|(_, ms)| ms).sum::<f64>();
+    if rest > 50.0 {
+        went.push(format!("{:.1} s in kdeploy itself", rest / 1000.0));
+    }
+    out.push_str(&format!("<p class=\"note\">Where the time went: {}</p>\n", went.join(", ")));
     for step in ran {
         let (begin, took) = (ms(step, "begin"), ms(step, "ms"));
+        let waited: f64 = step["waited"].as_array().into_iter().flatten().map(|w| ms(w, "ms")).sum();
+        let waited = waited.min(begin);
+        let why: Vec<String> = step["waited"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|w| format!("waited {:.1} s for {}", ms(w, "ms") / 1000.0, escaped(text(w, "for"))))
+            .collect();
+        let wait = match waited > 0.0 {
+            true => format!(
+                "<i class=\"wait\" title=\"{}\" style=\"left:{:.2}%;width:{:.2}%\"></i>",
+                why.join(", "),
+                (begin - waited) * 100.0 / end,
+                waited * 100.0 / end
+            ),
+            false => String::new(),
+        };
+        let why = match waited >= 100.0 {
+            true => format!("<span class=\"why note\">{}</span>", why.join(", ")),
+            false => String::new(),
+        };
         out.push_str(&format!(
-            "<div class=\"row\"><span class=\"name\">{}</span><span class=\"track\"><i class=\"{}\" style=\"left:{:.2}%;width:{:.2}%\"></i></span>\
-             <span class=\"took\">{:.2} s</span></div>\n",
+            "<div class=\"row\"><span class=\"name\">{}</span><span class=\"track\">{wait}<i class=\"{}\" style=\"left:{:.2}%;width:{:.2}%\"></i></span>\
+             <span class=\"took\">{:.2} s</span>{why}</div>\n",
             escaped(&label(step)),
             word(step),
             begin * 100.0 / end,
@@ -280,7 +332,7 @@ summary{cursor:pointer}pre{overflow-x:auto;margin:.5rem 0 0;font:12.5px/1.4 ui-m
 pre span{display:inline}.add{color:#1a7f37}.del{color:#c0272d}.hunk{color:#5068b5}.graph{overflow-x:auto;background:#fff;border:1px solid var(--line);border-radius:6px}\
 .graph svg{max-width:none;display:block}.row{display:grid;grid-template-columns:minmax(8rem,18rem) 1fr 4rem;gap:.5rem;align-items:center;font-size:.85rem}\
 .row .name{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.track{position:relative;height:.8rem;background:var(--card);border-radius:3px}\
-.track i{position:absolute;top:0;bottom:0;border-radius:3px;background:#8aa0d6}.track i.changed{background:#4c9a63}.track i.failed{background:#c0272d}.took{text-align:right;color:var(--soft)}\
+.track i{position:absolute;top:0;bottom:0;border-radius:3px;background:#8aa0d6}.track i.wait{background:repeating-linear-gradient(90deg,var(--line) 0 4px,transparent 4px 7px)}.why{grid-column:1/-1}.affects{color:#8a4b00;font-size:.85rem;margin:.2rem 0}.track i.changed{background:#4c9a63}.track i.failed{background:#c0272d}.took{text-align:right;color:var(--soft)}\
 @media(max-width:40rem){.row{grid-template-columns:1fr 4rem}.row .track{grid-column:1/3;grid-row:2}.place{display:block}}\
 @media print{body{font-size:11px}.step,table{break-inside:avoid}.graph{overflow:visible}.graph svg{width:100%;height:auto}}";
 

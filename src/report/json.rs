@@ -103,6 +103,13 @@ pub fn step_json(step: &Step, planned: bool) -> Json {
     if step.begin > 0.0 {
         put("begin", json!((step.begin * 1000.0).round() / 1000.0));
     }
+    if !step.affects.is_empty() {
+        put("affects", json!(step.affects));
+    }
+    if !step.waited.is_empty() {
+        let waited: Vec<Json> = step.waited.iter().map(|(what, ms)| json!({"for": what, "ms": ms.round()})).collect();
+        put("waited", Json::Array(waited));
+    }
     if step.stopped {
         put("stopped", json!(true));
     }

@@ -154,6 +154,9 @@ fn step_text(step: &Step, style: Style, verbosity: u8) -> String {
             }
         }
     }
+    for line in &step.affects {
+        out.push_str(&format!("              {}\n", style.yellow(line)));
+    }
     if step.no_log {
         if !step.diff.is_empty() {
             out.push_str(&format!("              {}\n", style.dim("(no_log: the difference is hidden)")));

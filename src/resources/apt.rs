@@ -478,6 +478,9 @@ impl Resource for Apt {
                 };
                 lines.push(format!("{}: {} -> {after}", step.name, show(&step.before)));
                 effects.extend(self.package_effects(step));
+                if self.state == State::Absent {
+                    effects.extend(self.files_that_go(world, &step.name)?);
+                }
             }
         } else if self.state == State::Fixed {
             actions.push(self.apt_get(&["--fix-broken", "install"], &[]));

@@ -116,10 +116,16 @@ impl Resource for StatOf {
         if !matches!(self.user.as_str(), "root" | "") {
             view.want([Query::Account { name: self.user.clone() }]);
         }
-        let Some(stat) = view.stat(&self.path, self.follow)? else {
+        let Some(mut stat) = view.stat(&self.path, self.follow)? else {
             let absent = Value::from_pairs([("exists", Value::from(false))]);
             return Ok(Verdict::Unchanged(TaskResult::unchanged().with("stat", absent)));
         };
+        if stat.size == UNKNOWN_SIZE
+            && self.algorithm.is_some()
+            && let Some(size) = view.coming_size(&self.path)
+        {
+            stat.size = size;
+        }
         let mut out = attributes_of(&self.shown, &stat);
         if let Some(text) = self.read(view, self.blocks_query(), &stat)? {
             out.extend(blocks_of(&text).into_iter().flatten());

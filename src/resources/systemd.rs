@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::common::units;
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done};
@@ -213,7 +214,9 @@ impl Unit {
                     .to_owned(),
             ));
         }
-        if state.load != "not-found" || self.user {
+        // Loaded, but its file is gone: what an earlier step writes there counts from the next reload on.
+        let lost_file = state.load == "loaded" && state.file_state.is_empty();
+        if state.load != "not-found" && !lost_file || self.user {
             return Ok((state.load != "not-found").then_some(state));
         }
         world.want(paths.iter().map(stat));
@@ -222,20 +225,44 @@ impl Unit {
                 continue;
             }
             // A step before this one writes the file; what it is good for stands in it.
-            let installable = match world.content(path)? {
-                Some(content) => kit::text(&content).lines().any(|l| l.trim() == "[Install]"),
-                None => true,
+            let text = world.content(path)?.map(|content| kit::text(&content));
+            let file_state = match &text {
+                Some(text) if !text.lines().any(|l| l.trim() == "[Install]") => "static",
+                Some(text) if Self::is_wanted(world, unit, text)? => "enabled",
+                _ => "disabled",
             };
+            // A service whose file went runs on, also after a reload.
+            let or = |is: &str, otherwise: &str| if is.is_empty() { otherwise } else { is }.to_owned();
+            let (active, sub) = (or(&state.active, "inactive"), or(&state.sub, "dead"));
             return Ok(Some(UnitState {
                 load: "loaded".to_owned(),
-                active: "inactive".to_owned(),
-                sub: "dead".to_owned(),
-                file_state: if installable { "disabled" } else { "static" }.to_owned(),
+                active,
+                sub,
+                file_state: file_state.to_owned(),
                 needs_reload: true,
-                ..UnitState::default()
+                properties: state.properties.clone(),
             }));
         }
-        Ok(None)
+        Ok(lost_file.then_some(state))
+    }
+
+    /// True if a link that enables the unit was left behind when its file went.
+    fn is_wanted(world: &View, unit: &str, text: &str) -> Result<bool, Stop> {
+        let links = units::install_links(unit, text);
+        world.want(links.iter().map(|path| Query::Stat { path: path.clone(), follow: false }));
+        for link in &links {
+            if world.stat(link, false)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Where an earlier step puts the unit's file.
+    fn written_file(&self, world: &View, unit: &str) -> Option<String> {
+        let file = file_name(unit);
+        let paths = UNIT_DIRS.iter().map(|dir| format!("{dir}/{file}"));
+        paths.into_iter().find(|path| world.is_predicted(&Query::Stat { path: path.clone(), follow: true }))
     }
 
     fn result(&self, state: Option<&UnitState>) -> TaskResult {
@@ -292,6 +319,7 @@ impl Resource for Unit {
         }
         let mut after = UnitState { needs_reload: before.needs_reload && !reload, ..before.clone() };
         let mut lines: Vec<(&str, String, String)> = vec![];
+        let mut effects = vec![];
         let was_masked = before.load == "masked" || before.file_state.starts_with("masked");
         if let Some(masked) = self.masked.filter(|m| *m != was_masked) {
             actions.push(self.systemctl(if masked { "mask" } else { "unmask" }, &[&unit]));
@@ -303,6 +331,10 @@ impl Resource for Unit {
             let is = is_enabled(&after.file_state);
             if enabled != is {
                 actions.push(self.systemctl(if enabled { "enable" } else { "disable" }, &[&unit]));
+                if !self.user {
+                    let file = self.written_file(world, &unit);
+                    effects.extend(units::enabling(world, &unit, &before, file.as_deref(), enabled)?);
+                }
                 lines.push(("enabled", is.to_string(), enabled.to_string()));
                 after.file_state = if enabled { "enabled" } else { "disabled" }.to_owned();
             }
@@ -319,6 +351,12 @@ impl Resource for Unit {
         if let Some(verb) = verb {
             actions.push(self.systemctl(verb, &[&unit]));
             let stopped = verb == "stop";
+            if !self.user {
+                effects.extend(units::run_files(&unit, &before));
+            }
+            if stopped {
+                effects.extend(units::stopped_along(world, &unit, &before, self.user)?);
+            }
             after.active = if stopped { "inactive" } else { "active" }.to_owned();
             after.sub = if stopped { "dead" } else { "running" }.to_owned();
             let show = |active: &str| if active.is_empty() { "inactive".to_owned() } else { active.to_owned() };
@@ -339,7 +377,7 @@ impl Resource for Unit {
                 known.clone_from(value);
             }
         }
-        let query = Query::Unit { name: unit.clone(), user: self.user };
+        effects.push(kit::effect(Query::Unit { name: unit.clone(), user: self.user }, Answer::Unit(Box::new(after))));
         let changed = !lines.is_empty();
         let always = matches!(self.state, Some(Wanted::Restarted | Wanted::Reloaded)) || !changed;
         Ok(Verdict::Change(Change {
@@ -347,11 +385,7 @@ impl Resource for Unit {
             // A unit that starts or stops makes and removes files, sockets and other units.
             opaque: verb.is_some(),
             result: TaskResult { changed, ..result },
-            ..kit::change(
-                if always { ChangeKind::Run } else { ChangeKind::Change },
-                actions,
-                vec![kit::effect(query, Answer::Unit(Box::new(after)))],
-            )
+            ..kit::change(if always { ChangeKind::Run } else { ChangeKind::Change }, actions, effects)
         }))
     }
 

@@ -314,7 +314,13 @@ impl Unarchive {
                 actions.extend(fix.actions);
             }
         } else {
-            diffs.push(self.diff(&different));
+            diffs.push(match on_node {
+                Some(archive) => {
+                    let names: Vec<&str> = different.iter().map(|(t, _)| t.path.as_str()).collect();
+                    self.names_diff(archive, &names)
+                }
+                None => self.diff(&different),
+            });
             let zip = listing.format == Format::Zip;
             // A zip goes file by file, only what differs; tar unpacks all of its members.
             let written: Vec<&Target> =

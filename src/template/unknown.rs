@@ -15,6 +15,8 @@ pub enum Cause {
     Pending,
 }
 
+const THIS_STEP: &str = "the step that makes the file";
+
 /// A value that is not known yet, and why. Any attribute of it is unknown too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
@@ -24,6 +26,20 @@ pub struct Unknown {
 impl Unknown {
     pub fn after_step(task: impl Into<String>) -> Self {
         Self { causes: Arc::from([Cause::Step(task.into())]) }
+    }
+
+    /// Known after the step that says so itself; [`Self::named`] gives it its name.
+    pub fn after_this_step() -> Self {
+        Self::after_step(THIS_STEP)
+    }
+
+    /// The same, with the name of the step it was said by.
+    pub fn named(&self, task: &str) -> Self {
+        let name = |cause: &Cause| match cause {
+            Cause::Step(step) if step == THIS_STEP => Cause::Step(task.to_owned()),
+            cause => cause.clone(),
+        };
+        Self { causes: self.causes.iter().map(name).collect() }
     }
 
     pub fn pending() -> Self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::Value;
+use serde::{Deserialize, Serialize};
 
 /// The reply to one [`super::Query`].
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub enum Answer {
     Failed(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileKind {
     File,
     Directory,
@@ -36,7 +37,7 @@ pub enum FileKind {
 }
 
 /// What `stat` says of one path.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stat {
     pub kind: FileKind,
     /// Permission bits, 0o7777.
@@ -62,7 +63,7 @@ pub struct Stat {
     pub real: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TreeEntry {
     /// Path relative to the queried directory.
     pub path: String,
@@ -70,7 +71,7 @@ pub struct TreeEntry {
 }
 
 /// A systemd unit, by `systemctl show` and `is-enabled`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct UnitState {
     /// `loaded`, `not-found`, `masked`, `bad-setting` …; `offline` if systemd does not run there.
     pub load: String,
@@ -87,7 +88,7 @@ pub struct UnitState {
 }
 
 /// One line of the user database.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     pub name: String,
     pub uid: u32,
@@ -105,7 +106,7 @@ pub struct Account {
     pub expires: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupEntry {
     pub name: String,
     pub gid: u32,
@@ -113,7 +114,7 @@ pub struct GroupEntry {
 }
 
 /// A package in the node's database.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PackageState {
     /// Installed version, if it is installed.
     pub installed: Option<String>,

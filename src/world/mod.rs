@@ -4,7 +4,9 @@
 //! becomes a missing [`Query`]; node/ answers those in one batch.
 
 mod answer;
+mod fetched;
 mod query;
+pub mod saved;
 mod view;
 
 pub use crate::blob::Algorithm;

@@ -5,7 +5,7 @@ use crate::blob::Algorithm;
 /// One question about a node's state. Answering it never changes the node.
 ///
 /// Paths are absolute and hold no NUL; `~` was expanded before. Each variant names the [`super::Answer`] it gets.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Query {
     /// → `Answer::Stat`. `follow` resolves a symbolic link at the end of the path.
     Stat { path: String, follow: bool },
@@ -32,4 +32,23 @@ pub enum Query {
     Source { path: String },
     /// → `Answer::Facts`: Ansible's facts without the `ansible_` prefix.
     Facts,
+}
+
+impl Query {
+    /// What is asked, in words that stay the same from a plan to its apply.
+    pub fn words(&self) -> String {
+        match self {
+            Query::Stat { path, .. } => format!("state of {path}"),
+            Query::Digest { path, .. } | Query::Content { path } => format!("content of {path}"),
+            Query::Tree { path, .. } => format!("what is below {path}"),
+            Query::Unit { name, .. } => format!("unit {name}"),
+            Query::Account { name } => format!("user {name}"),
+            Query::Group { name } => format!("group {name}"),
+            Query::Package { name } => format!("package {name}"),
+            Query::Candidate { name } => format!("candidate of package {name}"),
+            Query::Read { argv } => format!("output of `{}`", argv.join(" ")),
+            Query::Source { path } => format!("source of {path}"),
+            Query::Facts => "facts".to_owned(),
+        }
+    }
 }

@@ -47,6 +47,9 @@ pub struct World {
     makers: Arc<HashMap<Query, usize>>,
 }
 
+/// Most bytes of a file to come that are read into memory.
+const READ_AT_MOST: u64 = 4 << 20;
+
 /// Where systemd reads unit files from.
 pub const UNIT_FOLDERS: [&str; 4] = ["/etc/systemd/", "/run/systemd/", "/usr/lib/systemd/", "/lib/systemd/"];
 
@@ -483,17 +486,37 @@ impl<'a> View<'a> {
 
     /// Hex digest of a regular file; `None` if there is none.
     pub fn digest(&self, path: &str, algorithm: Algorithm) -> Result<Option<String>, Stop> {
-        match self.ask(Query::Digest { path: path.to_owned(), algorithm })? {
-            Answer::Digest(digest) => Ok(digest),
-            other => Err(mismatch("Digest", &other)),
+        match self.ask(Query::Digest { path: path.to_owned(), algorithm }) {
+            Ok(Answer::Digest(digest)) => Ok(digest),
+            Ok(other) => Err(mismatch("Digest", &other)),
+            // The control machine can tell of a file that it will put there.
+            Err(Stop::Unknown(unknown)) => {
+                match self.source_of(path).and_then(|blob| super::fetched::digest(&blob, algorithm)) {
+                    Some(hex) => Ok(Some(hex)),
+                    None => Err(Stop::Unknown(unknown)),
+                }
+            }
+            Err(stop) => Err(stop),
         }
     }
 
     pub fn content(&self, path: &str) -> Result<Option<Arc<Vec<u8>>>, Stop> {
-        match self.ask(Query::Content { path: path.to_owned() })? {
-            Answer::Content(content) => Ok(content),
-            other => Err(mismatch("Content", &other)),
+        match self.ask(Query::Content { path: path.to_owned() }) {
+            Ok(Answer::Content(content)) => Ok(content),
+            Ok(other) => Err(mismatch("Content", &other)),
+            Err(Stop::Unknown(unknown)) => {
+                match self.source_of(path).and_then(|blob| super::fetched::content(&blob, READ_AT_MOST)) {
+                    Some(bytes) => Ok(Some(bytes)),
+                    None => Err(Stop::Unknown(unknown)),
+                }
+            }
+            Err(stop) => Err(stop),
         }
+    }
+
+    /// The size of a file that an earlier planned step will put there, where the control machine can tell.
+    pub fn coming_size(&self, path: &str) -> Option<u64> {
+        super::fetched::size(&self.source_of(path)?)
     }
 
     pub fn tree(&self, path: &str, max_depth: Option<u32>) -> Result<Arc<Vec<TreeEntry>>, Stop> {

@@ -6,5 +6,6 @@ mod manuals;
 mod names;
 mod output;
 mod plans;
+mod worlds;
 
 pub use bench::Bench;

@@ -14,25 +14,19 @@ pub struct Score {
     pub wrong: usize,
     /// Fails in the forecast only, or never reached there because another did.
     pub failed: usize,
-    /// A command that nobody could foretell failed: what came after it was not compared.
-    pub cut: bool,
+    /// Hosts on which a step that nobody could foretell failed: what came after it was not compared.
+    pub cut: usize,
     /// What was wrong, for people.
     pub faults: Vec<String>,
 }
 
-impl Score {
-    pub fn add(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.right += other.right;
-        self.unknown += other.unknown;
-        self.wrong += other.wrong;
-        self.failed += other.failed;
-        self.faults.extend(other.faults.iter().cloned());
-    }
-}
-
 fn text<'a>(step: &'a Value, key: &str) -> &'a str {
     step[key].as_str().unwrap_or_default()
+}
+
+/// It failed, and nothing takes that up.
+fn ends_host(step: &Value) -> bool {
+    text(step, "status") == "failed" && step["ignored"] != true && step["rescued"] != true
 }
 
 type Key = (String, String, String, String, usize);
@@ -82,15 +76,19 @@ pub fn plan_and_apply(plan: &Value, apply: &Value) -> Score {
                 score.wrong += 1;
                 score.faults.push(format!("{label}: unknown, but for no cause: `{because}`"));
             }
+            if ends_host(done) {
+                // What would have come after it was planned on its success.
+                score.cut = 1;
+                return score;
+            }
             continue;
         }
         let fails = |s: &Value| text(s, "status") == "failed";
         // Whether a command succeeds is not foretold.
         if text(plan, "knowledge") == "unknown" && fails(done) {
             score.unknown += 1;
-            if done["ignored"] != true {
-                // What would have come after it was planned on its success.
-                score.cut = true;
+            if ends_host(done) {
+                score.cut = 1;
                 return score;
             }
             continue;
@@ -139,16 +137,23 @@ pub fn plan_and_apply(plan: &Value, apply: &Value) -> Score {
     score
 }
 
-/// What a plan would still change; unknown steps with a cause do not count.
-pub fn left_to_do(plan: &Value) -> Vec<String> {
+/// What a plan would still change after an apply; unknown steps with a cause do not count, nor does the step at which the apply failed too.
+pub fn left_to_do(plan: &Value, applied: &Value) -> Vec<String> {
     let none = vec![];
+    let failed: Vec<(&str, &str)> = applied["steps"]
+        .as_array()
+        .unwrap_or(&none)
+        .iter()
+        .filter(|s| ends_host(s))
+        .map(|s| (text(s, "path"), text(s, "task")))
+        .collect();
     plan["steps"]
         .as_array()
         .unwrap_or(&none)
         .iter()
         .filter(|s| {
             !matches!(text(s, "planned"), "none" | "unknown")
-                || text(s, "status") == "failed" && s["rescued"] != true && s["ignored"] != true
+                || ends_host(s) && !failed.contains(&(text(s, "path"), text(s, "task")))
         })
         .map(|s| {
             format!(

@@ -1,71 +1,74 @@
-//! `docs/fidelity.md`: the figures, made by the test and kept in step by it.
+//! `docs/fidelity.md`: the figures, made by the tests and kept in step by them.
 
 use std::path::{Path, PathBuf};
 
 use crate::compare::Score;
-use crate::{BY_ANSIBLE, PLAYBOOKS, STATES};
+
+/// The states a playbook begins from, as the table names them.
+const STATES: [&str; 3] = ["fresh", "half", "drifted"];
 
 const HEAD: &str = "\
 # Is the plan true?
 
-Made by `tests/fidelity` (`KDEPLOY_FIDELITY=write cargo test --test fidelity`); the test fails when these figures are not what it finds.
+Made by the tests (`KDEPLOY_FIDELITY=write ./test fidelity`, which needs the lab's nodes and ansible-core); they fail when these figures are not the ones
+they find.
 
-PLAYBOOKS playbooks are put together from pieces (files, folders, links, templates, edits, archives, find, stat, slurp, loops, blocks with rescue,
-includes, handlers, commands with and without `creates`), and each is planned and applied from three states: a *fresh* node, one where a part of
-the playbook ran before (*half*), and one that was brought to its state and then changed by hand (*drifted*).
+Each playbook is planned and applied from three states: a *fresh* node, one where a part of the playbook ran before (*half*), and one that was brought to
+its state and then changed by hand (*drifted*). Then it is planned once more, and that plan must be empty, but for what it says only running can tell.
 
 - **right**: the step came out as foretold: changed or not, skipped or failed, with the same difference, byte for byte
 - **unknown**: the forecast says that only running can tell, and names the step it waits for. For `ansible-playbook --check`: commands it leaves out
 - **wrong**: it came out otherwise
 - **failed**: the forecast fails there, or never gets there, though the run does not
+- **cut**: runs that ended at a failure nobody could foretell; what would have come after it on that host is not counted
 
-For Ansible the first BY_ANSIBLE playbooks were run, and only the status is compared (ok, changed, skipped, failed), not the difference. Where a command that
-nobody can foretell fails, what comes after it on that host is not compared. After each apply a second plan has nothing to do.
+For Ansible only the status is compared (ok, changed, skipped, failed), not the difference. The generated playbooks (`tests/fidelity/generate.rs`) are put
+together from files, folders, links, templates, edits, archives, find, stat, slurp, loops, blocks with rescue, includes, handlers, and commands with and
+without `creates`; the others are this repository's own, on systemd nodes of the lab. What is unknown of the worker are the settings that are looked up in what
+the new kubelet says of itself, which it can say only once it is there.
 
-| program | state | steps | right | unknown | wrong | failed |
-|---|---|---|---|---|---|---|
+| playbook | program | state | steps | right | unknown | wrong | failed | cut |
+|---|---|---|---|---|---|---|---|---|
 ";
 
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fidelity.md")
 }
 
-fn rows(program: &str, scores: &[Score; 3]) -> String {
+fn rows(playbook: &str, program: &str, scores: &[Score; 3]) -> Vec<String> {
     STATES
         .iter()
         .zip(scores)
         .map(|(state, s)| {
             format!(
-                "| {program} | {state} | {} | {} | {} | {} | {} |\n",
-                s.steps, s.right, s.unknown, s.wrong, s.failed
+                "| {playbook} | {program} | {state} | {} | {} | {} | {} | {} | {} |",
+                s.steps, s.right, s.unknown, s.wrong, s.failed, s.cut
             )
         })
         .collect()
 }
 
-/// Writes the document; without new figures for Ansible the old ones stay.
-pub fn write(ours: &[Score; 3], theirs: Option<&[Score; 3]>) {
+/// The document must hold these figures; `KDEPLOY_FIDELITY=write` makes it do so.
+pub fn settle(playbook: &str, program: &str, scores: &[Score; 3]) {
+    // Tests that write at the same time take turns, in one process and in several.
+    let lock = std::fs::File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("fidelity.lock")).expect("a lock");
+    lock.lock().expect("is locked");
     let old = std::fs::read_to_string(path()).unwrap_or_default();
-    let theirs = theirs.map_or_else(
-        || old.lines().filter(|l| l.starts_with("| `ansible")).map(|l| format!("{l}\n")).collect(),
-        |scores| rows("`ansible-playbook --check`", scores),
-    );
-    let tail = old.split_once("\n## ").map(|(_, rest)| format!("\n## {rest}")).unwrap_or_default();
-    let head = HEAD.replace("BY_ANSIBLE", &BY_ANSIBLE.to_string()).replace("PLAYBOOKS", &PLAYBOOKS.to_string());
-    std::fs::write(path(), format!("{head}{}{theirs}{tail}", rows("`kdeploy plan`", ours))).expect("is written");
-}
-
-/// True once the document was made.
-pub fn exists() -> bool {
-    path().exists()
-}
-
-/// The document holds these figures of kdeploy's, byte for byte.
-pub fn holds(ours: &[Score; 3]) {
-    let text = std::fs::read_to_string(path()).expect("docs/fidelity.md is there");
-    let rows = rows("`kdeploy plan`", ours);
+    let new = rows(playbook, program, scores);
+    if std::env::var("KDEPLOY_FIDELITY").is_ok_and(|mode| mode == "write") {
+        let start = format!("| {playbook} | {program} | ");
+        let mut table: Vec<String> =
+            old.lines().skip_while(|l| !l.starts_with("|---")).skip(1).map(str::to_owned).collect();
+        table.retain(|row| row.starts_with("| ") && !row.starts_with(&start));
+        table.extend(new.iter().cloned());
+        // Stable: the states of one playbook and program stay in their order.
+        table.sort_by_key(|row| row.split(" | ").take(2).map(str::to_owned).collect::<Vec<_>>());
+        std::fs::write(path(), format!("{HEAD}{}\n", table.join("\n"))).expect("is written");
+        return;
+    }
     assert!(
-        text.contains(&rows),
-        "docs/fidelity.md is out of step (KDEPLOY_FIDELITY=write makes it anew); found:\n{rows}"
+        old.contains(&new.join("\n")),
+        "docs/fidelity.md is out of step (KDEPLOY_FIDELITY=write makes it anew); found:\n{}",
+        new.join("\n")
     );
 }

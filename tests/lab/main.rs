@@ -5,10 +5,15 @@
 
 mod bed;
 mod cluster;
+#[path = "../fidelity/compare.rs"]
+mod compare;
 mod container;
 mod docker;
+#[path = "../fidelity/document.rs"]
+mod document;
 mod drift;
 mod faults;
+mod fidelity;
 mod logins;
 mod node;
 mod twins;

@@ -160,4 +160,40 @@ impl Apt {
             kit::effect(Query::Candidate { name }, Answer::Package(state)),
         ]
     }
+
+    /// The files of a package that is removed; its configuration stays, unless it is purged.
+    pub(super) fn files_that_go(&self, world: &View, package: &str) -> Result<Vec<Effect>, Stop> {
+        let list = world.read(["dpkg", "-L", package]);
+        let kept = world.read(["dpkg-query", "-W", "-f", "${Conffiles}\\n", package]);
+        let (list, kept) = (list?.text(), kept?.text());
+        let kept: Vec<&str> = kept.lines().filter_map(|l| l.split_whitespace().next()).collect();
+        let paths: Vec<&str> = list.lines().filter(|l| l.starts_with('/')).collect();
+        // A folder is listed right before what is in it; it may hold what others put there.
+        let is_folder = |i: usize| paths.get(i + 1).is_some_and(|next| next.starts_with(&format!("{}/", paths[i])));
+        let files: Vec<&str> = paths
+            .iter()
+            .enumerate()
+            .filter(|(i, path)| !is_folder(*i) && (self.purge || !kept.contains(path)))
+            .map(|(_, path)| *path)
+            .collect();
+        world.want(files.iter().map(|path| Query::Stat { path: (*path).to_owned(), follow: false }));
+        let mut effects = vec![];
+        let mut waits = false;
+        for path in files {
+            let stays = match world.stat(path, false) {
+                Ok(Some(stat)) if stat.kind == crate::world::FileKind::Directory => {
+                    world.tree(path, Some(1)).map(|tree| !tree.is_empty())
+                }
+                Ok(None) => Ok(true),
+                other => other.map(|_| false),
+            };
+            match stays {
+                Ok(true) => {}
+                Ok(false) => effects.extend(crate::resources::common::attributes::gone_effects(path)),
+                Err(Stop::Needs) => waits = true,
+                Err(stop) => return Err(stop),
+            }
+        }
+        if waits { Err(Stop::Needs) } else { Ok(effects) }
+    }
 }

@@ -381,7 +381,7 @@ pub fn unknown() -> Value {
 }
 
 pub fn unknown_cause() -> Unknown {
-    Unknown::after_step("the step that makes the file")
+    Unknown::after_this_step()
 }
 
 /// The keys Ansible adds to the result of every file resource.

@@ -18,6 +18,7 @@ pub mod pgp;
 pub mod place;
 pub mod text;
 pub mod tools;
+pub mod units;
 
 use crate::problem::Problem;
 use crate::resources::ArgSpec;

@@ -54,9 +54,14 @@ impl Resource for OnNode {
             Query::Stat { path: paths::dirname(&dest).to_owned(), follow: true },
         ]);
         view.want(self.manner.attributes.queries());
-        let Some(source) = view.stat(&src, true)? else {
+        let Some(mut source) = view.stat(&src, true)? else {
             return fail(format!("Source {} not found", self.src));
         };
+        if source.size == attributes::UNKNOWN_SIZE
+            && let Some(size) = view.coming_size(&src)
+        {
+            source.size = size;
+        }
         if source.kind == FileKind::Directory { self.folder(view, &src) } else { self.file(view, &src, &source) }
     }
 }
@@ -189,6 +194,10 @@ impl OnNode {
                 query: Query::Digest { path: path.to_owned(), algorithm },
                 answer: known.map(|hex| Answer::Digest(Some(hex))).ok_or_else(attributes::unknown_cause),
             });
+        }
+        if let Some(blob) = view.source_of(src) {
+            let query = Query::Source { path: path.to_owned() };
+            effects.push(Effect { query, answer: Ok(Answer::Source(blob)) });
         }
         let action = Action::CopyOnNode {
             source: src.to_owned(),

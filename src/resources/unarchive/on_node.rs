@@ -8,7 +8,7 @@ use super::{Unarchive, extract_results};
 use crate::node::{Blob, UnpackSource};
 use crate::problem::Problem;
 use crate::resources::common::{archive, attributes, diff, fail, paths};
-use crate::resources::{Change, ChangeKind, TaskResult, Verdict};
+use crate::resources::{Change, ChangeKind, Diff, TaskResult, Verdict};
 use crate::world::{Output, Query, Stat, Stop, View};
 
 /// By the file's name, as Ansible's handlers are chosen last; the node's tar looks at the content.
@@ -151,15 +151,25 @@ impl Unarchive {
                 Ok(Verdict::Unchanged(result))
             };
         }
-        let shown: String = different.iter().take(200).map(|line| format!("{line}\n")).collect();
+        let missing = different.iter().all(|d| d.missing);
+        let names: Vec<&str> = different.iter().map(|d| d.path.as_str()).collect();
         Ok(Verdict::Change(Change {
-            kind: ChangeKind::Change,
-            diff: vec![diff::sizes(&self.dest, path, None, shown)],
+            kind: if missing { ChangeKind::Create } else { ChangeKind::Change },
+            diff: vec![self.names_diff(path, &names)],
             actions: vec![self.unpack(UnpackSource::OnNode(path.to_owned()))],
             effects: vec![],
             opaque: true,
             result: TaskResult { changed: true, ..result.with("extract_results", extract_results(0, "")) },
         }))
+    }
+
+    /// Which members differ. Only their names: what a plan says of an archive to come must be what an apply says of the one that came.
+    pub(super) fn names_diff(&self, archive: &str, names: &[&str]) -> Diff {
+        let mut shown: String = names.iter().take(200).map(|name| format!("{name}\n")).collect();
+        if names.len() > 200 {
+            shown.push_str(&format!("… and {} more\n", names.len() - 200));
+        }
+        diff::sizes(&self.dest, archive, None, shown)
     }
 
     fn read(view: &View, query: Query) -> Result<Output, Stop> {
@@ -184,7 +194,7 @@ impl Unarchive {
     }
 
     /// Members that are not there at all: as much as can be said without reading the archive here.
-    fn missing_members(&self, view: &View, path: &str) -> Result<Vec<String>, Stop> {
+    fn missing_members(&self, view: &View, path: &str) -> Result<Vec<Different>, Stop> {
         let names = self.names(view, path)?;
         let targets: Vec<String> = names
             .iter()
@@ -195,14 +205,14 @@ impl Unarchive {
         let mut missing = vec![];
         for target in targets {
             if view.stat(&target, false)?.is_none() {
-                missing.push(target);
+                missing.push(Different { path: target, missing: true });
             }
         }
         Ok(missing)
     }
 
-    /// The lines of `tar --diff` that count.
-    fn tar_differences(&self, view: &View, path: &str) -> Result<Vec<String>, Stop> {
+    /// The members of which `tar --diff` says something that counts.
+    fn tar_differences(&self, view: &View, path: &str) -> Result<Vec<Different>, Stop> {
         let output = Self::read(view, self.diff_query(path))?;
         if output.rc == 0 {
             return Ok(vec![]);
@@ -213,34 +223,45 @@ impl Unarchive {
             return self.missing_members(view, path);
         }
         let root = self.keeps_owner();
-        let lines: Vec<String> = text
-            .lines()
-            .filter(|line| {
-                let says = |what: &str| line.contains(what);
-                (says("Uid differs") && root && self.attributes.owner.is_none())
-                    || (says("Gid differs") && root && self.attributes.group.is_none())
-                    || (says("Mode differs") && self.attributes.mode.is_none())
-                    || [
-                        "Mod time differs",
-                        "Contents differ",
-                        "Size differs",
-                        "Symlink differs",
-                        "File type differs",
-                        "Not linked to",
-                    ]
-                    .iter()
-                    .any(|what| says(what))
-                    || says("Cannot stat")
-                    || says("Cannot open: No such file")
-            })
-            .map(str::to_owned)
-            .collect();
-        if lines.is_empty() && output.rc > 1 {
+        let mut different: Vec<Different> = vec![];
+        let lines = text.lines().filter(|line| {
+            let says = |what: &str| line.contains(what);
+            (says("Uid differs") && root && self.attributes.owner.is_none())
+                || (says("Gid differs") && root && self.attributes.group.is_none())
+                || (says("Mode differs") && self.attributes.mode.is_none())
+                || [
+                    "Mod time differs",
+                    "Contents differ",
+                    "Size differs",
+                    "Symlink differs",
+                    "File type differs",
+                    "Not linked to",
+                ]
+                .iter()
+                .any(|what| says(what))
+                || says("Cannot stat")
+                || says("Cannot open: No such file")
+        });
+        for line in lines {
+            let line = line.strip_prefix("tar: ").unwrap_or(line);
+            let member = line.split(": ").next().unwrap_or(line).trim_end_matches('/');
+            let path = paths::clean(&paths::join(&self.dest, member.trim_start_matches("./")));
+            if !different.iter().any(|d| d.path == path) {
+                different.push(Different { path, missing: line.contains("No such file") });
+            }
+        }
+        if different.is_empty() && output.rc > 1 {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return fail(format!(
                 "Failed to find handler for \"{path}\". Make sure the required command to extract the file is installed. {said}"
             ));
         }
-        Ok(lines)
+        Ok(different)
     }
+}
+
+/// A member that is not as the archive has it.
+struct Different {
+    path: String,
+    missing: bool,
 }
