@@ -75,6 +75,34 @@ pub fn ask_vars(playbook: &Playbook, given: &[String]) -> Result<Vec<Arc<Scope>>
     Ok(all)
 }
 
+/// Answers as texts, one of each play, for a saved plan; empty where nothing was asked.
+pub fn kept(prompted: &[Arc<Scope>]) -> Vec<String> {
+    if prompted.iter().all(|scope| scope.vars.is_empty()) {
+        return vec![];
+    }
+    let text = |scope: &Arc<Scope>| {
+        let mut answers = serde_json::Map::new();
+        for (name, definition) in &scope.vars {
+            if let crate::vars::Definition::Final(value) = definition {
+                answers.insert(name.clone(), crate::report::value_json(value));
+            }
+        }
+        serde_json::Value::Object(answers).to_string()
+    };
+    prompted.iter().map(text).collect()
+}
+
+/// The scopes of answers that were kept.
+pub fn answered(kept: &[String]) -> Vec<Arc<Scope>> {
+    kept.iter()
+        .map(|text| {
+            let answers: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
+            let value = |json: &serde_json::Value| crate::resources::common::kit::from_json(json);
+            Scope::finals("vars_prompt", answers.iter().map(|(name, json)| (name.clone(), value(json))))
+        })
+        .collect()
+}
+
 /// One answer; with `confirm` it is given twice alike.
 fn asked(question: &str, hidden: bool, confirm: bool) -> Option<String> {
     let once = |question: &str| if hidden { secret(question).ok() } else { ask(question) };

@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub inline: Option<Playbook>,
     /// What an inline playbook's files are relative to; the working directory without it.
     pub playbook_dir: Option<PathBuf>,
+    /// Answers to prompts, as a saved plan holds them ([`crate::prompt::kept`]): nothing is asked then.
+    pub prompted: Option<Vec<String>>,
     /// What shows the run's events; kdeploy's own progress without it.
     pub reporter: Option<MakeReporter<'a>>,
     /// Who answers the questions of `pause`.
@@ -59,6 +61,7 @@ impl<'a> Request<'a> {
             check,
             inline: None,
             playbook_dir: None,
+            prompted: None,
             reporter: None,
             ask: None,
         }
@@ -72,6 +75,8 @@ pub struct Project {
     pub schedule: Vec<Batches>,
     pub style: Style,
     pub redactor: Redactor,
+    /// Answers to each play's prompts.
+    pub prompted: Vec<Arc<crate::vars::Scope>>,
     fleet: Fleet,
     live: Arc<dyn Sink>,
 }
@@ -107,10 +112,13 @@ impl Project {
         let extra_names: Vec<String> = extra_vars.vars.keys().cloned().collect();
         let options = run_options(request, settings, redactor)?;
         let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone(), secrets);
-        let prompted = crate::prompt::ask_vars(&playbook, &extra_names)?;
+        let prompted = match &request.prompted {
+            Some(kept) => crate::prompt::answered(kept),
+            None => crate::prompt::ask_vars(&playbook, &extra_names)?,
+        };
         run.reload_with(reload);
         let schedule = plan::schedule(&run, &playbook, &prompted)?;
-        Ok(Self { run, playbook, schedule, style, redactor: redactor.clone(), fleet: Fleet::default(), live })
+        Ok(Self { run, playbook, schedule, style, redactor: redactor.clone(), prompted, fleet: Fleet::default(), live })
     }
 
     /// The conversations with the nodes.
@@ -146,6 +154,24 @@ impl Project {
                     && let Some(identity) = plan::node_identity(&mut **plan::lock(&conversation))
                 {
                     found.insert(host.clone(), identity);
+                }
+            }
+        }
+        found
+    }
+
+    /// What the nodes tell of who may have changed some of their paths.
+    pub fn traces(
+        &self,
+        paths: &std::collections::BTreeMap<String, Vec<String>>,
+    ) -> std::collections::BTreeMap<String, plan::Trace> {
+        let mut found = std::collections::BTreeMap::new();
+        for batch in self.schedule.iter().flat_map(|p| &p.batches) {
+            for (host, paths) in paths.iter().filter(|(host, _)| batch.batch.iter().any(|h| h == *host)) {
+                if !found.contains_key(host)
+                    && let Ok(conversation) = self.fleet.conversation(&self.run, batch, host)
+                {
+                    found.insert(host.clone(), plan::Trace::of(&mut **plan::lock(&conversation), paths));
                 }
             }
         }

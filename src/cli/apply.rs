@@ -152,8 +152,18 @@ impl ApplyArgs {
             hosts.vault = self.hosts.vault.clone();
         }
         let (playbooks, select) = (plan.playbooks.clone(), plan.select.clone());
-        let request = Request::new("apply", &playbooks, &hosts, &select, &self.output, false);
+        let mut request = Request::new("apply", &playbooks, &hosts, &select, &self.output, false);
+        // Prompts are answered by the plan; without a key they are asked again, and the answers must be the same.
+        request.prompted = match &plan.prompted.encrypted {
+            Some(_) => Some(plan.prompted.open(&[], &key)?),
+            None => None,
+        };
         let project = Project::load(&request)?;
+        if plan.prompted.count > 0 && !plan.prompted.matches(&crate::prompt::kept(&project.prompted)) {
+            return Err(Problem::new("other-vars", "the answers to the prompts are not those of the plan")
+                .help("a plan made with --plan-key FILE (or a vault password) holds the answers, encrypted")
+                .into());
+        }
         plan.check(&path)?;
         let json = self.output.output == "json";
         if !json {

@@ -77,7 +77,11 @@ impl PlanArgs {
             terminal::print(&project.document("plan", &started, &outcome, true));
             terminal::print("\n");
         } else if self.drift_only {
-            terminal::print(&project.redactor.clean(&report::drift_text(&outcome, project.style)));
+            terminal::print(&project.redactor.clean(&report::drift_text(
+                &outcome,
+                &project.traces(&report::drifted(&outcome)),
+                project.style,
+            )));
         } else {
             let text = report::plan_text(&outcome, &project.title("Plan of"), project.style, self.output.verbose);
             terminal::print(&project.redactor.clean(&text));
@@ -124,6 +128,7 @@ impl PlanArgs {
             playbooks: &self.playbooks,
             hosts: &self.hosts,
             select: &select,
+            prompted: &crate::prompt::kept(&project.prompted),
             nodes: project.node_identities(),
             left_out,
             key: Some(&key),

@@ -6,6 +6,7 @@
 mod affects;
 mod basis;
 mod begin;
+mod blame;
 mod draft;
 mod dynamic;
 mod evaluate;
@@ -38,6 +39,7 @@ mod turn;
 mod vars_files;
 
 pub use basis::{Basis, Thing, query_words};
+pub use blame::{Trace, shown as shown_moment};
 pub use explain::{Watch, explain_offline};
 pub use fleet::{Fleet, split_words, target_key, target_name};
 pub use graph::{Contradiction, EdgeKind, PlanGraph, contradictions, shown_steps};

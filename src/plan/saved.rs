@@ -68,6 +68,9 @@ pub struct SavedPlan {
     pub open_hosts: BTreeSet<String>,
     /// Extra variables: encrypted, or, without a key, only a salted digest of them.
     pub extra_vars: ExtraVars,
+    /// Answers to prompts, kept alike.
+    #[serde(default)]
+    pub prompted: ExtraVars,
     /// What people see: text, the JSON document, the graph.
     pub text: String,
     pub document: serde_json::Value,
@@ -95,6 +98,11 @@ impl ExtraVars {
             None => None,
         };
         Ok(Self { encrypted, salt, digest, count: given.len() })
+    }
+
+    /// The texts are those it was made of.
+    pub fn matches(&self, given: &[String]) -> bool {
+        digest_of(&self.salt, given) == self.digest
     }
 
     /// The extra variables for the apply: from the plan, or those given again.
@@ -163,6 +171,7 @@ pub struct Saving<'a> {
     pub playbooks: &'a [String],
     pub hosts: &'a HostOptions,
     pub select: &'a SelectOptions,
+    pub prompted: &'a [String],
     pub nodes: BTreeMap<String, NodeIdentity>,
     pub left_out: Vec<StepKey>,
     pub key: Option<&'a VaultSecrets>,
@@ -201,6 +210,7 @@ impl SavedPlan {
         let mut hosts = saving.hosts.clone();
         let extra_vars = ExtraVars::new(&hosts.extra_vars, saving.key)?;
         hosts.extra_vars.clear();
+        let prompted = ExtraVars::new(saving.prompted, saving.key)?;
         Ok(Self {
             kdeploy_plan: SCHEMA,
             id: random_word()?,
@@ -217,6 +227,7 @@ impl SavedPlan {
             left_out: saving.left_out,
             open_hosts,
             extra_vars,
+            prompted,
             text: saving.text,
             document: saving.document,
             graph: saving.graph,

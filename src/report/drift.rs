@@ -1,36 +1,62 @@
 //! Drift in short: one line for each step that is not as desired, with when its file was last written.
 
-use crate::plan::{Outcome, Planned, Status, Step};
+use std::collections::BTreeMap;
+
+use crate::plan::{Outcome, Planned, Status, Step, Trace, shown_moment};
 
 use super::graph::planned_word;
 use super::style::Style;
 
 /// What has drifted, host by host; empty if nothing has.
-pub fn drift_text(outcome: &Outcome, style: Style) -> String {
+pub fn drift_text(outcome: &Outcome, traces: &BTreeMap<String, Trace>, style: Style) -> String {
     let mut out = String::new();
     for step in &outcome.steps {
-        let loud = match step.status {
-            Status::Failed | Status::Unreachable => !step.ignored && !step.rescued,
-            _ => step.planned != Planned::None && (step.changed || step.status == Status::Unknown),
-        };
-        if !loud {
+        if !is_drift(step) {
             continue;
         }
-        let what = step.diff.iter().map(|d| d.before_header.as_str()).find(|h| h.starts_with('/'));
+        let what = drifted_path(step);
         let what = what.map_or_else(|| step.label(), |path| format!("{path}  ({})", step.label()));
         out.push_str(&format!(
             "{}  {}  {what}{}\n",
             style.bold(&step.host),
             planned_word(step),
-            style.dim(&blame(step))
+            style.dim(&blame(step, traces.get(&step.host)))
         ));
     }
     out
 }
 
-/// When the file was last written, where it is there.
-fn blame(step: &Step) -> String {
+/// A step that is not as desired.
+fn is_drift(step: &Step) -> bool {
+    match step.status {
+        Status::Failed | Status::Unreachable => !step.ignored && !step.rescued,
+        _ => step.planned != Planned::None && (step.changed || step.status == Status::Unknown),
+    }
+}
+
+/// The path a step's difference is about.
+fn drifted_path(step: &Step) -> Option<&str> {
+    step.diff.iter().map(|d| d.before_header.as_str()).find(|h| h.starts_with('/'))
+}
+
+/// What has drifted, by host: the paths to ask the nodes about.
+pub fn drifted(outcome: &Outcome) -> BTreeMap<String, Vec<String>> {
+    let mut paths: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for step in outcome.steps.iter().filter(|s| is_drift(s) && s.delegated_to.is_none()) {
+        if let Some(path) = drifted_path(step) {
+            paths.entry(step.host.clone()).or_default().push(path.to_owned());
+        }
+    }
+    paths
+}
+
+/// When the file was last written, where it is there, and who may have been at it.
+fn blame(step: &Step, trace: Option<&Trace>) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "seconds of this age of the world")]
-    let time = step.basis.mtime.filter(|t| t.is_finite()).and_then(|t| jiff::Timestamp::from_second(t as i64).ok());
-    time.map(|t| format!("  last written {}", t.strftime("%Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default()
+    let written = step.basis.mtime.filter(|t| t.is_finite()).map(|t| t as i64);
+    let mut parts: Vec<String> = written.map(|t| format!("last written {}", shown_moment(t))).into_iter().collect();
+    if let (Some(trace), Some(path)) = (trace, drifted_path(step)) {
+        parts.extend(trace.blame(path, written));
+    }
+    if parts.is_empty() { String::new() } else { format!("  {}", parts.join(", ")) }
 }

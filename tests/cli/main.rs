@@ -1,11 +1,13 @@
 //! The command line as a user meets it: output, messages, exit codes, in a repository of its own and without a node.
 
 mod bench;
+mod browser;
 mod errors;
 mod manuals;
 mod names;
 mod output;
 mod plans;
+mod staleness;
 mod worlds;
 
 pub use bench::Bench;
