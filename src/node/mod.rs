@@ -32,7 +32,7 @@ pub use api::{
 pub use download::fetch;
 pub use job::{Job, JobState, READ as READ_JOB};
 pub use quote::quote;
-pub use recorded::{Book, Login, Recording, Replay};
+pub use recorded::{Book, Login, MISSING, Recording, Replay};
 
 /// A conversation with a node. Connects at the first request.
 pub fn connect(target: &Target) -> Box<dyn Conversation> {

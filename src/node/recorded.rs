@@ -13,6 +13,9 @@ use crate::problem::Problem;
 use crate::world::saved::{SavedAnswer, SavedOutput, common_queries, implied};
 use crate::world::{Answer, Query};
 
+/// How the failure of a step begins that needs an answer the saved world does not hold.
+pub const MISSING: &str = "the saved world of";
+
 /// What was heard of a node as one identity.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Login {
@@ -239,23 +242,19 @@ impl Conversation for Replay {
 
     fn ask(&mut self, identity: &Identity, queries: &[Query]) -> Result<Vec<Answer>, NodeError> {
         let (_, known) = self.login(identity)?;
-        let mut found = vec![];
-        let mut missing = vec![];
-        for query in queries {
-            match known.get(query).cloned().or_else(|| implied(known, query)) {
-                Some(answer) => found.push(answer),
-                None => missing.push(query.words()),
-            }
-        }
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        missing.sort();
-        missing.dedup();
-        let more = missing.len().saturating_sub(5);
-        missing.truncate(5);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        Err(self.refuse(format!("the saved world of `{}` has no answer to: {}{more}", self.host, missing.join("; "))))
+        let answer = |query: &Query| {
+            known.get(query).cloned().or_else(|| implied(known, query)).unwrap_or_else(|| {
+                // Perhaps nothing needs it: only who does fails.
+                Answer::Failed(format!(
+                    "{MISSING} `{}` has no answer to: {} (kdeploy facts --save {} {} --playbook PLAYBOOK asks the node anew)",
+                    self.host,
+                    query.words(),
+                    self.dir.display(),
+                    quote(&self.host)
+                ))
+            })
+        };
+        Ok(queries.iter().map(answer).collect())
     }
 
     fn act(

@@ -111,7 +111,9 @@ impl Interpreter {
         let view = View::new(&world);
         let verdict = resource.reconcile(&view);
         let (missing, rested_on) = view.into_missing();
+        let not_saved = matches!(&verdict, Err(Stop::Failed(why)) if why.starts_with(crate::node::MISSING));
         if let (Some(unknown), Err(Stop::Failed(_)) | Ok(Verdict::Failed(_))) = (&st.clouded, &verdict)
+            && !not_saved
             && !rested_on.is_empty()
         {
             return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };

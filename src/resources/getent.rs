@@ -71,8 +71,10 @@ fn build(args: Args, _setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 }
 
 impl Getent {
-    /// One user or group by the typed questions, which earlier steps of a plan may answer. `None`: not such a case.
-    fn predicted(&self, world: &View) -> Result<Option<Vec<Value>>, Stop> {
+    /// One user or group by the typed questions, which earlier steps of a plan may answer. `None`: not such a case; the inner `None`: it
+    /// will be gone.
+    #[expect(clippy::option_option, reason = "gone and not foretold are two things")]
+    fn predicted(&self, world: &View) -> Result<Option<Option<Vec<Value>>>, Stop> {
         let Some(key) = self.key.as_ref().filter(|_| self.service.is_none()) else { return Ok(None) };
         let id = |n: u32| match n {
             super::group::UNASSIGNED => Unknown::after_step(format!("the making of {key}")).into_value(),
@@ -80,11 +82,13 @@ impl Getent {
         };
         let text = |t: &str| Value::from(t);
         Ok(match self.database.as_str() {
-            "passwd" if world.is_predicted(&Query::Account { name: key.clone() }) => world
-                .account(key)?
-                .map(|a| vec![text("x"), id(a.uid), id(a.gid), text(&a.comment), text(&a.home), text(&a.shell)]),
+            "passwd" if world.is_predicted(&Query::Account { name: key.clone() }) => Some(
+                world
+                    .account(key)?
+                    .map(|a| vec![text("x"), id(a.uid), id(a.gid), text(&a.comment), text(&a.home), text(&a.shell)]),
+            ),
             "group" if world.is_predicted(&Query::Group { name: key.clone() }) => {
-                world.group(key)?.map(|g| vec![text("x"), id(g.gid), text(&g.members.join(","))])
+                Some(world.group(key)?.map(|g| vec![text("x"), id(g.gid), text(&g.members.join(","))]))
             }
             _ => None,
         })
@@ -93,7 +97,8 @@ impl Getent {
 
 impl Resource for Getent {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
-        if let Some(fields) = self.predicted(world)? {
+        let predicted = self.predicted(world)?;
+        if let Some(Some(fields)) = predicted {
             let entry = kit::map([(self.key.clone().unwrap_or_default(), Value::from(fields))]);
             let facts = kit::map([(format!("getent_{}", self.database), entry)]);
             return Ok(Verdict::Unchanged(TaskResult::unchanged().with("ansible_facts", facts)));
@@ -104,7 +109,10 @@ impl Resource for Getent {
         }
         argv.push(self.database.clone());
         argv.extend(self.key.clone());
-        let output = world.read(argv)?;
+        let output = match predicted {
+            Some(_) => crate::world::Output { rc: 2, ..crate::world::Output::default() },
+            None => world.read(argv)?,
+        };
         let facts =
             |entries: Vec<(String, Value)>| kit::map([(format!("getent_{}", self.database), kit::map(entries))]);
         match output.rc {

@@ -90,6 +90,32 @@ fn evictable(pods: &Json) -> Vec<String> {
         .collect()
 }
 
+const BUDGETS: [&str; 5] = ["get", "poddisruptionbudgets", "--all-namespaces", "-o", "json"];
+
+/// Disruption budgets that allow no eviction now, with the pods here that they hold.
+fn held(budgets: &Json, pods: &Json, evicted: &[String]) -> Vec<String> {
+    let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+    let mut found = vec![];
+    for budget in budgets["items"].as_array().into_iter().flatten() {
+        let wanted = budget["spec"]["selector"]["matchLabels"].as_object();
+        let Some(wanted) = wanted.filter(|_| budget["status"]["disruptionsAllowed"].as_u64() == Some(0)) else {
+            continue;
+        };
+        let space = text(&budget["metadata"]["namespace"]);
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            let name = format!("{}/{}", text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
+            let labels = &pod["metadata"]["labels"];
+            if text(&pod["metadata"]["namespace"]) == space
+                && evicted.contains(&name)
+                && wanted.iter().all(|(key, value)| labels[key] == *value)
+            {
+                found.push(format!("{space}/{} holds {name}", text(&budget["metadata"]["name"])));
+            }
+        }
+    }
+    found
+}
+
 impl Resource for Drain {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
         let get = ["get", "node", self.name.as_str(), "-o", "json"];
@@ -101,7 +127,7 @@ impl Resource for Drain {
         }
         world.want([self.kubectl.query(&get)]);
         if self.state == "drain" {
-            world.want([self.kubectl.query(&list)]);
+            world.want([self.kubectl.query(&list), self.kubectl.query(&BUDGETS)]);
         }
         let Some(mut node) = self.kubectl.get(world, &get)? else {
             return Ok(kit::failed(format!("Node {} not found.", self.name)));
@@ -111,10 +137,19 @@ impl Resource for Drain {
         let mut lines: Vec<(&str, String, String)> = vec![];
         let show = |closed: bool| if closed { "cordoned" } else { "schedulable" }.to_owned();
         let wanted = self.state != "uncordon";
-        let pods = match self.state.as_str() {
-            "drain" => evictable(&self.kubectl.get(world, &list)?.unwrap_or_default()),
-            _ => vec![],
-        };
+        let (mut pods, mut held_back) = (vec![], vec![]);
+        if self.state == "drain" {
+            let all = self.kubectl.get(world, &list)?.unwrap_or_default();
+            pods = evictable(&all);
+            if !pods.is_empty() {
+                held_back = match self.kubectl.get(world, &BUDGETS) {
+                    Ok(budgets) => held(&budgets.unwrap_or_default(), &all, &pods),
+                    Err(Stop::Needs) => return Err(Stop::Needs),
+                    // Who may drain need not be one who may read budgets.
+                    Err(_) => vec![],
+                };
+            }
+        }
         if closed != wanted {
             lines.push(("scheduling", show(closed), show(wanted)));
             node["spec"]["unschedulable"] = Json::Bool(wanted);
@@ -129,6 +164,9 @@ impl Resource for Drain {
         };
         if !pods.is_empty() {
             lines.push(("pods", pods.join(" "), String::new()));
+            if !held_back.is_empty() {
+                lines.push(("budgets", held_back.join(", "), String::new()));
+            }
             edit.effect(self.kubectl.query(&list), answer(&serde_json::json!({"items": []})));
         }
         if !lines.is_empty() {
@@ -144,5 +182,24 @@ impl Resource for Drain {
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         conclude(change, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn budgets_hold_the_pods_they_select() {
+        let pod = |name: &str, app: &str| json!({"metadata": {"namespace": "n", "name": name, "labels": {"app": app}}});
+        let budget = |name: &str, app: &str, allowed: u64| {
+            json!({"metadata": {"namespace": "n", "name": name}, "spec": {"selector": {"matchLabels": {"app": app}}},
+                "status": {"disruptionsAllowed": allowed}})
+        };
+        let pods = json!({"items": [pod("web-1", "web"), pod("db-1", "db"), pod("log-1", "log")]});
+        let budgets = json!({"items": [budget("web", "web", 1), budget("db", "db", 0), budget("log", "log", 0)]});
+        let evicted = ["n/web-1".to_owned(), "n/db-1".to_owned()];
+        assert_eq!(held(&budgets, &pods, &evicted), ["n/db holds n/db-1"]);
     }
 }

@@ -177,12 +177,16 @@ pub fn common_queries() -> Vec<Query> {
     let mut all: Vec<Query> =
         FOLDERS.iter().map(|(path, depth)| Query::Tree { path: (*path).to_owned(), max_depth: Some(*depth) }).collect();
     all.extend(["/etc/passwd", "/etc/group"].map(|path| Query::Content { path: path.to_owned() }));
-    all.extend([Query::Read { argv: words(PACKAGES) }, Query::Read { argv: words(UNITS) }]);
+    all.extend([PACKAGES, UNITS, UMASK, SHADOW, ZONE].map(|argv| Query::Read { argv: words(argv) }));
     all
 }
 
 const PACKAGES: &[&str] = &["dpkg-query", "-W", "-f", "${Package} ${Architecture} ${Version} ${db:Status-Status}\n"];
 const UNITS: &[&str] = &["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain"];
+/// What resources ask of the node itself, whatever they are about.
+const UMASK: &[&str] = &["sh", "-c", "umask"];
+const SHADOW: &[&str] = &["sh", "-c", "command -v useradd groupadd usermod"];
+const ZONE: &[&str] = &["date", "+%z"];
 
 fn words(argv: &[&str]) -> Vec<String> {
     argv.iter().map(|w| (*w).to_owned()).collect()
@@ -257,6 +261,19 @@ pub fn implied(known: &HashMap<Query, Answer>, query: &Query) -> Option<Answer> 
                     ..UnitState::default()
                 }))
             })
+        }
+        Query::Read { argv } => {
+            let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+            match argv[..] {
+                // They only add to what `stat` tells; without them it is told as of a node that lacks these tools.
+                ["stat" | "file" | "lsattr", ..] => Some(Answer::Output(Output { rc: 127, ..Output::default() })),
+                ["getent", database @ ("passwd" | "group"), key] => {
+                    let line = database_line(known, &format!("/etc/{database}"), key)?;
+                    let (rc, text) = line.map_or((2, String::new()), |line| (0, format!("{line}\n")));
+                    Some(Answer::Output(Output { rc, stdout: text.into_bytes(), stderr: vec![] }))
+                }
+                _ => None,
+            }
         }
         _ => None,
     }

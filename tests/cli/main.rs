@@ -7,6 +7,7 @@ mod manuals;
 mod names;
 mod output;
 mod plans;
+mod predictions;
 mod staleness;
 mod worlds;
 
