@@ -21,12 +21,15 @@ pub mod world;
 
 pub mod resources;
 
+pub mod ledger;
+
 pub mod plan;
 
 pub mod apply;
 
 pub mod report;
 
+pub mod recorded;
 pub mod run;
 pub mod select;
 

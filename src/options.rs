@@ -58,6 +58,10 @@ pub struct HostOptions {
     pub ssh_common_args: Option<String>,
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub ssh_extra_args: Option<String>,
+    /// How many seconds to wait for a node that another run holds; it is refused at once without this
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(default)]
+    pub wait_lock: Option<u64>,
     #[command(flatten)]
     pub vault: VaultOptions,
 }

@@ -110,13 +110,14 @@ impl Project {
             None => load_playbooks(&loader, &paths, &live)?,
         };
         let extra_names: Vec<String> = extra_vars.vars.keys().cloned().collect();
-        let options = run_options(request, settings, redactor)?;
+        let options = run_options(request, settings, redactor, &paths)?;
         let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone(), secrets);
         let prompted = match &request.prompted {
             Some(kept) => crate::prompt::answered(kept),
             None => crate::prompt::ask_vars(&playbook, &extra_names)?,
         };
         run.reload_with(reload);
+        run.set_playbook_name(crate::recorded::playbook_name(request, settings, &paths));
         let schedule = plan::schedule(&run, &playbook, &prompted)?;
         Ok(Self { run, playbook, schedule, style, redactor: redactor.clone(), prompted, fleet: Fleet::default(), live })
     }
@@ -186,7 +187,33 @@ impl Project {
     /// Apply: the same evaluation, carried out. `observed`: what a plan just saw.
     pub fn apply(&self, observed: Option<States>, interrupted: &(dyn Fn() -> bool + Sync)) -> Outcome {
         let states = observed.map(States::into_start).unwrap_or_default();
-        apply::walk(&self.run, &self.schedule, &self.fleet, &states, Phase::Apply, interrupted)
+        let outcome = apply::walk(&self.run, &self.schedule, &self.fleet, &states, Phase::Apply, interrupted);
+        self.close_ledgers(&outcome);
+        outcome
+    }
+
+    /// Looks for what is to be taken back.
+    pub fn find_back(&self, want: &apply::Want) -> apply::Backs {
+        apply::find_back(&self.run, &self.fleet, &self.schedule, want)
+    }
+
+    /// The way back as a plan.
+    pub fn planned_back(&self, backs: &apply::Backs) -> Outcome {
+        backs.planned(&self.fleet)
+    }
+
+    /// Goes the way back. `last`: nothing follows in this run.
+    pub fn go_back(&self, backs: &apply::Backs, last: bool) -> Outcome {
+        let outcome = backs.carry_out(&self.run, &self.fleet);
+        if last {
+            self.close_ledgers(&outcome);
+        }
+        outcome
+    }
+
+    /// Tells the ledgers that were written to how the run ended there: one last exchange with each node that was changed.
+    pub fn close_ledgers(&self, outcome: &Outcome) {
+        apply::close_ledgers(&self.run, &self.fleet, outcome);
     }
 
     /// The outcome as one JSON document.
@@ -515,7 +542,12 @@ fn tell(settings: &Settings, verbosity: u8, live: &Arc<dyn Sink>) {
     }
 }
 
-fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> Result<RunOptions, Problem> {
+fn run_options(
+    request: &Request,
+    settings: &Settings,
+    redactor: &Redactor,
+    playbooks: &[PathBuf],
+) -> Result<RunOptions, Problem> {
     let hosts = request.hosts;
     let logins = passwords::logins(hosts, settings, redactor)?;
     let tags = |given: &[String], name: &str| {
@@ -525,13 +557,25 @@ fn run_options(request: &Request, settings: &Settings, redactor: &Redactor) -> R
     for args in [&hosts.ssh_common_args, &hosts.ssh_extra_args].into_iter().flatten() {
         ssh_args.extend(crate::config::words(args));
     }
+    let (run_tags, skip_tags) = (tags(&request.select.tags, "run_tags"), tags(&request.select.skip_tags, "skip_tags"));
+    let changes = matches!(request.command, "apply" | "run" | "destroy" | "undo" | "ansible-playbook" | "ansible")
+        && !request.check;
+    let recording = changes.then(|| {
+        let line = crate::recorded::run_line(request, settings, playbooks, &run_tags, &skip_tags);
+        let mut recording = plan::Recording::new(line, redactor.clone());
+        recording.wait = Duration::from_secs(request.hosts.wait_lock.unwrap_or(0));
+        recording.lock_late = matches!(request.command, "run" | "ansible");
+        recording.back = matches!(request.command, "destroy" | "undo");
+        Arc::new(recording)
+    });
     Ok(RunOptions {
         ask: request.ask,
+        recording,
         check: request.check,
         diff: request.output.diff || settings.diff(),
         verbosity: verbosity(request, settings),
-        tags: tags(&request.select.tags, "run_tags"),
-        skip_tags: tags(&request.select.skip_tags, "skip_tags"),
+        tags: run_tags,
+        skip_tags,
         limit: hosts.limit.clone(),
         forks: hosts.forks.or(settings.forks()).unwrap_or(50),
         force_handlers: request.select.force_handlers || settings.force_handlers(),

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use crate::node::{Done, ExecSpec, JobState, READ_JOB};
-use crate::plan::{Draft, Driver, Ending, Lost};
+use crate::plan::{Draft, Driver, Ending, Lost, Note};
 use crate::resources::background::Background;
 use crate::resources::{Change, TaskResult};
 
 /// Starts the job and, with a `poll`, waits for its end.
-pub fn run(driver: &mut Driver, draft: &Draft, job: &Background, change: &Change) -> Result<Ending, Lost> {
-    let started = driver.carry_out(draft, job, change)?;
+pub fn run(
+    driver: &mut Driver,
+    draft: &Draft,
+    job: &Background,
+    change: &Change,
+    note: Option<Note>,
+) -> Result<Ending, Lost> {
+    let started = driver.carry_out(draft, job, change, note)?;
     let is_over = |result: &TaskResult| result.values.get("finished").is_some_and(minijinja::Value::is_true);
     match &started {
         Ending::Changed(result, _) if job.poll > 0 && !is_over(result) => {}

@@ -6,9 +6,10 @@
 
 use std::time::Instant;
 
+use super::confirm::Pending;
 use crate::node::Done;
 use crate::plan::{
-    Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Order, Status, Step, Turn, Wanted, conclude, lock,
+    Draft, Driver, End, Ending, Event, HostState, Interpreter, Lost, Note, Order, Status, Step, Turn, Wanted, conclude,
     take_waits,
 };
 use crate::resources::{Change, Resource};
@@ -38,11 +39,13 @@ pub struct Applier<'a> {
     queue: Vec<Queued>,
     steps: Vec<Step>,
     pub interrupted: &'a (dyn Fn() -> bool + Sync),
+    /// Changes that wait to be confirmed.
+    pending: Option<Pending>,
 }
 
 impl<'a> Applier<'a> {
     pub fn new(driver: Driver<'a>, interrupted: &'a (dyn Fn() -> bool + Sync)) -> Self {
-        Self { driver, queue: vec![], steps: vec![], interrupted }
+        Self { driver, queue: vec![], steps: vec![], interrupted, pending: None }
     }
 
     fn interpreter(&self) -> &Interpreter {
@@ -61,6 +64,12 @@ impl<'a> Applier<'a> {
                 return (self.steps, st);
             }
             if self.turn(&mut st).is_break() {
+                if let Some(pending) = &self.pending {
+                    let (host, seconds) = (&self.interpreter().host, pending.seconds);
+                    self.interpreter().run.warn(format!(
+                        "{host}: what was to be confirmed is not, since the host failed: the node puts it back within {seconds} s"
+                    ));
+                }
                 return (self.steps, st);
             }
         }
@@ -71,6 +80,9 @@ impl<'a> Applier<'a> {
         st.speculative = !self.queue.is_empty();
         if !st.speculative {
             self.meet(st);
+        }
+        if self.pending.is_some() && !self.belongs_to_pending(st) {
+            return self.confirm(st);
         }
         let before = st.clone();
         match self.driver.interpreter.turn(st) {
@@ -128,7 +140,7 @@ impl<'a> Applier<'a> {
                 } else if draft.check_mode == Some(true) {
                     let step = self.interpreter().settle(st, &draft, Ending::Foretold(change));
                     self.over(step, st);
-                } else if is_immediate(&draft, &change) {
+                } else if is_immediate(&draft, &change) || self.pending.is_some() {
                     if !self.queue.is_empty() {
                         *st = before;
                         self.flush(st);
@@ -203,6 +215,53 @@ impl<'a> Applier<'a> {
         Continue(())
     }
 
+    /// Saves what a change touches that must be confirmed, and arms the node's timer before it.
+    fn arm(&mut self, draft: &Draft, note: &mut Note) {
+        let Some(change) = note.change().cloned() else { return };
+        if let Some(why) = change.lost.as_ref().filter(|_| draft.confirm > 0) {
+            let place = draft.task.span.path_line();
+            self.interpreter().run.warn(format!("{place}: `confirm` cannot put this back: {why}"));
+        }
+        if self.pending.is_none() && draft.confirm > 0 {
+            self.pending = Some(Pending::new(&change.id, draft.confirm, &draft.target, &draft.identity));
+        }
+        if let Some(pending) =
+            self.pending.as_mut().filter(|p| p.target == draft.target && p.identity == draft.identity)
+        {
+            note.guard = Some(pending.arm(&change));
+        }
+    }
+
+    /// Whether the next task is to be confirmed with what waits: of the same block, or a handler. What was notified runs first.
+    fn belongs_to_pending(&self, st: &mut HostState) -> bool {
+        let interpreter = &self.driver.interpreter;
+        let mut ahead = st.clone();
+        let next = interpreter.current(&mut ahead);
+        if ahead.end == End::Failed || ahead.failed {
+            return true;
+        }
+        if interpreter.stands_at_handler(&ahead) {
+            return true;
+        }
+        if next.is_some_and(|(task, lineage)| lineage.nearest(&task, |k| k.confirm.as_ref()).is_some()) {
+            return true;
+        }
+        !(st.notified.is_empty() && st.notifications.is_empty()) && interpreter.push_handlers(st)
+    }
+
+    /// Confirms what waits over a new connection.
+    fn confirm(&mut self, st: &mut HostState) -> std::ops::ControlFlow<()> {
+        if !self.queue.is_empty() {
+            self.flush(st);
+            return std::ops::ControlFlow::Continue(());
+        }
+        let Some(pending) = self.pending.take() else { return std::ops::ControlFlow::Continue(()) };
+        match pending.conclude(&self.driver) {
+            Ok(()) => std::ops::ControlFlow::Continue(()),
+            Err(lost) => self.lost(st, &lost),
+        }
+    }
+
     /// Milliseconds from the start of the run.
     fn since_begin(&self, at: Instant) -> f64 {
         at.duration_since(self.interpreter().run.started).as_secs_f64() * 1000.0
@@ -261,6 +320,7 @@ impl<'a> Applier<'a> {
         step.waited = take_waits();
         let interpreter = self.interpreter();
         interpreter.run.publish(&interpreter.host, &st.vars, st.given);
+        interpreter.paid(&step);
         interpreter.run.sink.event(&Event::Ended(Box::new(step.clone())));
         self.steps.push(step);
     }
@@ -319,7 +379,11 @@ impl<'a> Applier<'a> {
             let run = &self.interpreter().run;
             run.together.start_throttled(task, draft.throttle, run.options.forks);
         }
-        let outcome = super::retry::run(&mut self.driver, draft, resource, change, &st.order());
+        let mut note = self.interpreter().note(&before, draft, resource, change);
+        if let Some(note) = note.as_mut() {
+            self.arm(draft, note);
+        }
+        let outcome = super::retry::run(&mut self.driver, draft, resource, change, &st.order(), note);
         if let Some(task) = &throttled {
             self.interpreter().run.together.end_throttled(task);
         }
@@ -392,7 +456,11 @@ impl<'a> Applier<'a> {
     ) -> bool {
         let mut ends = vec![];
         let mut actions = vec![];
-        for (_, _, _, change, _) in &batch {
+        let mut note: Option<Note> = None;
+        for (before, draft, resource, change, _) in &batch {
+            if let Some(own) = self.interpreter().note(before, draft, &**resource, change) {
+                note.get_or_insert_default().join(own);
+            }
             actions.extend(change.actions.iter().cloned());
             ends.push(actions.len());
         }
@@ -403,15 +471,16 @@ impl<'a> Applier<'a> {
         let outcome = if actions.is_empty() {
             Ok(vec![])
         } else {
-            let interpreter = &self.driver.interpreter;
-            match self.driver.fleet.conversation(&interpreter.run, &interpreter.play, &target) {
-                Err(problem) => Err(Lost::from(problem)),
-                Ok(conversation) => lock(&conversation)
-                    .act(&identity, &actions, &mut |index, _| {
-                        times[index] = start.elapsed().as_secs_f64() * 1000.0;
-                    })
-                    .map_err(Lost::from),
-            }
+            // The ledger's block goes first, in the same exchange.
+            let noting = self.driver.interpreter.noting(&target, &identity, note);
+            let shift = noting.len();
+            let all: Vec<_> = noting.into_iter().chain(actions.iter().cloned()).collect();
+            let outcome = self.driver.exchange(&target, &identity, &all, &mut |index, _| {
+                if index >= shift {
+                    times[index - shift] = start.elapsed().as_secs_f64() * 1000.0;
+                }
+            });
+            outcome.map(|dones| Driver::without_note(shift, dones))
         };
         let dones: Vec<Done> = match outcome {
             Ok(dones) => dones,
@@ -476,6 +545,7 @@ fn is_immediate(draft: &Draft, change: &Change) -> bool {
     change.opaque
         || draft.timeout > 0
         || draft.throttle > 0
+        || draft.confirm > 0
         || task.loop_control.pause.is_some()
         || !task.loop_control.break_when.is_empty()
         || draft.once.is_some()

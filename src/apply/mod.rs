@@ -3,7 +3,11 @@
 //! Stands between *plan* and *report*. [`walk`] serves both phases: with [`Phase::Plan`] every host is planned, with
 //! [`Phase::Apply`] the same plays are carried out.
 
+mod back;
 mod background;
+mod closing;
+mod confirm;
+mod declared;
 mod host;
 mod retry;
 
@@ -17,6 +21,9 @@ use crate::plan::{
     in_parallel, lock,
 };
 
+pub use back::{Backs, Want, find as find_back};
+pub use closing::close_ledgers;
+pub use declared::{Declared, assumed};
 pub use host::Applier;
 
 /// What is done with each host.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Draft, Driver, Ending, Event, Interpreter, Lost, Order};
+use crate::plan::{Draft, Driver, Ending, Event, Interpreter, Lost, Note, Order};
 use crate::problem::Problem;
 use crate::resources::{Change, Resource};
 
@@ -17,11 +17,14 @@ pub fn run(
     resource: &dyn Resource,
     change: &Change,
     order: &Order,
+    note: Option<Note>,
 ) -> Result<Ending, Lost> {
     let task = &draft.task;
-    let once = |driver: &mut Driver| match &draft.background {
-        Some(job) => super::background::run(driver, draft, job, change),
-        None => driver.carry_out(draft, resource, change),
+    // The first try is noted; those that follow would find what it left.
+    let mut note = note;
+    let mut once = |driver: &mut Driver| match &draft.background {
+        Some(job) => super::background::run(driver, draft, job, change, note.take()),
+        None => driver.carry_out(draft, resource, change, note.take()),
     };
     if task.until.is_empty() && task.retries.is_none() {
         return once(driver);

@@ -58,14 +58,15 @@ impl ApplyArgs {
             terminal::print(&text);
             return Ok(Exit::Done);
         }
-        project.require_selection(self.select.allow_empty)?;
+        planning::require(&project, &self.planning, &self.select)?;
         terminal::catch_interrupts();
         let limited = self.planning.with_deps || !self.planning.target.is_empty();
         if self.no_plan && !self.check && !limited {
             let outcome = project.apply(None, &terminal::interrupted);
             return Ok(self.finish(&project, &started, &outcome));
         }
-        let Made { outcome: plan, states, notes, .. } = planning::make(&project, &self.planning)?;
+        let Made { outcome: mut plan, states, notes, .. } = planning::make(&project, &self.planning)?;
+        let pruned = self.planning.prune.then(|| planning::prune(&project, &mut plan));
         project.finish_progress();
         notes.iter().for_each(|note| project.warn(note.clone()));
         let counts = PlanCounts::of(&plan.steps);
@@ -99,14 +100,28 @@ impl ApplyArgs {
             terminal::say("nothing was changed");
             return Ok(Exit::Usage);
         }
+        // What is not declared any more goes first: what takes its place may want the same ports, paths and names.
+        let removed = pruned.filter(|backs| backs.count() > 0).map(|backs| project.go_back(&backs, false));
+        if let Some(removed) = removed.as_ref().filter(|r| Exit::of(r) != Exit::Done) {
+            project.close_ledgers(removed);
+            terminal::say(
+                "stopped: what is not declared any more could not be removed everywhere; nothing else was changed",
+            );
+            return Ok(self.finish(&project, &started, removed));
+        }
         // An answer given at a prompt may be minutes old: look again.
-        let outcome = project.apply(if asked { None } else { Some(states) }, &terminal::interrupted);
+        let keeps = !asked && removed.is_none();
+        let mut outcome = project.apply(keeps.then_some(states), &terminal::interrupted);
+        if let Some(removed) = removed {
+            planning::join(&mut outcome, removed);
+        }
         Ok(self.finish(&project, &started, &outcome))
     }
 
     /// Shows the outcome; the exit code.
     fn finish(&self, project: &Project, started: &str, outcome: &Outcome) -> Exit {
         project.finish_progress();
+        super::history::keep(project, outcome);
         if let Some(path) = &self.planning.report
             && let Err(problem) = planning::report(path, project, "apply", started, outcome, false)
         {

@@ -4,11 +4,13 @@ mod ansible;
 mod apply;
 mod check;
 mod completions;
+mod destroy;
 mod doc;
 mod exit;
 mod explain;
 mod facts;
 mod graph;
+mod history;
 mod init;
 mod inventory;
 mod plan;
@@ -41,6 +43,12 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Show the plan, ask on a terminal, and carry it out
     Apply(apply::ApplyArgs),
+    /// Take back what roles made on nodes
+    Destroy(destroy::DestroyArgs),
+    /// Take back what one run changed
+    Undo(destroy::UndoArgs),
+    /// List runs: who, when, from where, what, and how they ended
+    History(history::HistoryArgs),
     /// Run one module on hosts
     Run(run::RunArgs),
     /// Show the facts of hosts
@@ -53,7 +61,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Draw the plan's graph
     Graph(graph::GraphArgs),
-    /// Show a saved plan
+    /// Show a saved plan, or a run of the history
     Show(show::ShowArgs),
     /// Encrypt and decrypt files and values
     Vault(vault::VaultArgs),
@@ -86,6 +94,9 @@ fn own() -> Exit {
     let result = match cli.command {
         Command::Plan(args) => args.run(),
         Command::Apply(args) => args.run(),
+        Command::Destroy(args) => args.run(),
+        Command::Undo(args) => args.run(),
+        Command::History(args) => args.run(),
         Command::Run(args) => args.run(),
         Command::Facts(args) => args.run(),
         Command::Inventory(args) => args.run(),

@@ -53,7 +53,7 @@ impl PlanArgs {
             terminal::print(&text);
             return Ok(Exit::Done);
         }
-        project.require_selection(self.select.allow_empty)?;
+        planning::require(&project, &self.planning, &self.select)?;
         if let Some(dir) = &self.world {
             project.fleet().use_worlds(dir);
         }
@@ -61,7 +61,10 @@ impl PlanArgs {
             project.run.keep_basis();
         }
         let made = planning::make(&project, &self.planning)?;
-        let outcome = made.outcome;
+        let mut outcome = made.outcome;
+        if self.planning.prune {
+            planning::prune(&project, &mut outcome);
+        }
         project.finish_progress();
         made.notes.iter().for_each(|note| project.warn(note.clone()));
         if let Err(cycle) = PlanGraph::of(&outcome).order() {
@@ -72,6 +75,11 @@ impl PlanArgs {
         }
         if let Some(path) = &self.planning.report {
             planning::report(path, &project, "plan", &started, &outcome, true)?;
+        }
+        if self.drift_only {
+            // Whose change it was, the nodes' ledgers know.
+            project.find_back(&crate::apply::Want::Run(String::new())).blame(&mut outcome);
+            project.finish_progress();
         }
         if self.output.output == "json" {
             terminal::print(&project.document("plan", &started, &outcome, true));
@@ -107,6 +115,11 @@ impl PlanArgs {
         outcome: &Outcome,
         left_out: Vec<StepKey>,
     ) -> Result<(), Problems> {
+        if self.planning.prune {
+            return Err(Problem::unsupported("a saved plan with --prune")
+                .help("kdeploy apply --prune shows the plan and asks")
+                .into());
+        }
         if let Some(host) = outcome.hosts.iter().find(|(_, h)| h.failed + h.unreachable > 0) {
             return Err(
                 Problem::new("not-saved", format!("the plan is not saved: host `{}` fails in it", host.0)).into()

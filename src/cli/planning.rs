@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::apply::States;
+use crate::apply::{Backs, Declared, States, Want};
 use crate::config::Settings;
-use crate::options::VaultOptions;
+use crate::options::{SelectOptions, VaultOptions};
 use crate::plan::{EdgeKind, Guard, Outcome, PlanGraph, Planned, StepKey, contradictions, find_steps, step_keys};
 use crate::problem::{Problem, Problems};
 use crate::report;
@@ -23,9 +23,52 @@ pub struct PlanningOptions {
     /// With --tags: also the steps outside the selection that it depends on
     #[arg(long, requires = "tags")]
     pub with_deps: bool,
+    /// Remove what the nodes' ledgers hold of this playbook and the selected roles, but the playbook declares no more
+    #[arg(long)]
+    pub prune: bool,
     /// Write a report: one HTML file that needs no network, or Markdown if the name ends in .md
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+/// An empty selection is an error. With `--prune` a tag may be that of a role that is gone from the playbook.
+pub fn require(project: &Project, planning: &PlanningOptions, select: &SelectOptions) -> Result<(), Problems> {
+    let hosts = project.schedule.iter().any(|p| p.batches.iter().any(|b| !b.batch.is_empty()));
+    if planning.prune && hosts { Ok(()) } else { project.require_selection(select.allow_empty) }
+}
+
+/// Puts what is not declared any more in front of the plan.
+pub fn prune(project: &Project, plan: &mut Outcome) -> Backs {
+    let backs = project.find_back(&Want::Undeclared(Declared::of(plan)));
+    project.finish_progress();
+    backs.notes().into_iter().for_each(|note| project.warn(note));
+    let removed = project.planned_back(&backs);
+    let sound: BTreeSet<String> =
+        backs.hosts.iter().filter(|(_, b)| b.lost.is_none()).map(|(h, _)| h.clone()).collect();
+    let steps = removed.steps.into_iter().filter(|s| sound.contains(&s.host));
+    let mut all: Vec<_> = steps.collect();
+    all.append(&mut plan.steps);
+    plan.steps = all;
+    for (id, step) in plan.steps.iter_mut().enumerate() {
+        step.id = id;
+    }
+    backs
+}
+
+/// Puts what was removed in front of what was applied.
+pub fn join(outcome: &mut Outcome, removed: Outcome) {
+    for (host, figures) in &removed.hosts {
+        if let Some(own) = outcome.hosts.get_mut(host) {
+            own.changed += figures.changed;
+            own.ok += figures.ok;
+        }
+    }
+    let mut steps = removed.steps;
+    steps.append(&mut outcome.steps);
+    outcome.steps = steps;
+    for (id, step) in outcome.steps.iter_mut().enumerate() {
+        step.id = id;
+    }
 }
 
 /// A plan with what must be said of it.

@@ -119,6 +119,22 @@ pub(super) fn request(
             quote_all(units)
         ),
         Action::Exec(spec) => exec(spec, blob.is_some()),
+        Action::Confirm(confirm) => confirm.script(),
+        Action::Confirmed { id } => format!("kd_confirmed {}", quote(id)),
+        Action::Ledger { paths, .. } => {
+            let mut words = format!("kd_ledger {} {}", crate::ledger::KEPT_BYTES, crate::ledger::STORE_KILOBYTES);
+            for former in paths {
+                let keep = if former.path == crate::ledger::PACKAGES {
+                    "p"
+                } else if former.secret {
+                    "secret"
+                } else {
+                    "k"
+                };
+                words += &format!(" {} {keep} {}", quote(&former.id), quote(&former.path));
+            }
+            words
+        }
         Action::Background(job) => {
             let (steps, requests) = job.request(shell)?;
             return Ok(Request { script: framed(index, &steps), blob: Some(requests) });
@@ -242,6 +258,9 @@ pub(super) fn describe(action: &Action) -> String {
         Action::Reboot { .. } => "the reboot".to_owned(),
         Action::Sleep { .. } => "the pause".to_owned(),
         Action::Reconnect => "the new connection".to_owned(),
+        Action::Confirm(_) => "the timer that puts the change back".to_owned(),
+        Action::Confirmed { .. } => "the change that waits to be confirmed".to_owned(),
+        Action::Ledger { .. } => "kdeploy's ledger on the node".to_owned(),
     }
 }
 

@@ -110,8 +110,29 @@ pub enum Action {
     },
     /// Starts actions in the background: they go on when the connection ends.
     Background(Box<super::Job>),
+    /// Appends lines to the node's ledger, and in front of them what is at these paths now. Flushed to the disk before the next action.
+    Ledger {
+        lines: std::sync::Arc<Vec<u8>>,
+        paths: Vec<Former>,
+    },
+    /// Saves what the change that follows touches, and arms a timer that puts it back.
+    Confirm(super::Confirm),
+    /// What waited to be confirmed stays.
+    Confirmed {
+        id: String,
+    },
     /// Drops the connection; the next request makes a new one.
     Reconnect,
+}
+
+/// A path whose state is noted in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// What the line says it is of.
+    pub id: String,
+    pub path: String,
+    /// Its content is a secret: it is not kept.
+    pub secret: bool,
 }
 
 /// Where an archive is.

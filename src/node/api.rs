@@ -155,4 +155,24 @@ pub trait Conversation: Send {
     fn lock(&mut self, _identity: &Identity, _who: &str) -> Result<Lock, NodeError> {
         Ok(Lock::Ours)
     }
+
+    /// How the node is reached.
+    fn kind(&self) -> Transport {
+        Transport::Ssh
+    }
+
+    /// Where kdeploy's state of an identity is on the node. No round trip once connected.
+    fn state_dir(&mut self, identity: &Identity) -> Result<String, NodeError> {
+        let hello = self.hello(identity)?;
+        Ok(match (self.kind(), hello.uid) {
+            (Transport::Local, _) => format!("{}/.local/state/kdeploy/node", hello.home),
+            (_, 0) => "/var/lib/kdeploy".to_owned(),
+            _ => format!("{}/.local/state/kdeploy", hello.home),
+        })
+    }
+
+    /// What the ledger said when the lock was taken: the lines that tell what handlers are owed, and its size in bytes.
+    fn debts(&self) -> (&str, u64) {
+        ("", 0)
+    }
 }

@@ -33,6 +33,8 @@ pub(super) fn of_action(action: &Action) -> Option<Result<Piece, String>> {
     match action {
         Action::WriteFile { content, .. } => Some(open(content)),
         Action::Exec(spec) => spec.stdin.as_ref().map(|bytes| Ok(Piece::Bytes(std::sync::Arc::new(bytes.clone())))),
+        Action::Confirm(confirm) => Some(Ok(Piece::Bytes(std::sync::Arc::new(confirm.text())))),
+        Action::Ledger { lines, .. } => Some(Ok(Piece::Bytes(lines.clone()))),
         _ => None,
     }
 }

@@ -23,11 +23,22 @@ pub struct Node {
     traffic: Traffic,
     /// As whom the node's lock was taken.
     locked: Option<Identity>,
+    /// Lines of the ledger that tell what is owed, as of taking the lock.
+    debts: String,
+    ledger_bytes: u64,
 }
 
 impl Node {
     pub fn new(target: &Target, transport: Box<dyn Transport>) -> Self {
-        Self { target: target.clone(), transport, shells: vec![], traffic: Traffic::default(), locked: None }
+        Self {
+            target: target.clone(),
+            transport,
+            shells: vec![],
+            traffic: Traffic::default(),
+            locked: None,
+            debts: String::new(),
+            ledger_bytes: 0,
+        }
     }
 
     fn connect_timeout(&self) -> Duration {
@@ -62,7 +73,8 @@ impl Node {
             Some(user) => format!("exec {}", become_command(user, &identity, &prompt, &inner)?),
         };
         let channel = self.transport.open(&command)?;
-        let mut shell = Shell::new(channel);
+        let local = self.target.transport == super::Transport::Local;
+        let mut shell = Shell::new(channel, local);
         if let (Some(user), Some(password)) = (&identity.become_user, &identity.password) {
             let prompts: &[&str] = if identity.method == "su" { &["assword: ", "asswort: "] } else { &[&prompt] };
             let wait = self.connect_timeout();
@@ -229,6 +241,12 @@ impl Node {
         let wait = self.command_timeout();
         let shell = &mut self.shells[at].1;
         shell.need(Library::Action);
+        if actions.iter().any(|a| matches!(a, Action::Ledger { .. })) {
+            shell.need(Library::Ledger);
+        }
+        if actions.iter().any(|a| matches!(a, Action::Confirm(_) | Action::Confirmed { .. })) {
+            shell.need(Library::Confirm);
+        }
         shell.request('b', "[ $X -lt 16 ] || { P=$((P+1)); rm -f -- \"$D\"/[oeic][0-9]*; X=0; }", None);
         for request in requests {
             shell.request('r', &request.script, request.blob);
@@ -329,6 +347,11 @@ impl Conversation for Node {
             let first = done.len();
             let rest = &actions[first..];
             let plain = rest.iter().take_while(|a| !is_special(a)).count();
+            if let [ledger @ Action::Ledger { .. }, unpack @ Action::Unpack { .. }, ..] = rest {
+                // What the ledger says of an archive travels with it.
+                done.extend(self.unpack(identity, first, Some(ledger), unpack, ended)?);
+                continue;
+            }
             if plain > 0 {
                 done.extend(self.act_on_node(identity, first, &rest[..plain], ended)?);
                 continue;
@@ -344,18 +367,29 @@ impl Conversation for Node {
         self.traffic
     }
 
+    fn kind(&self) -> super::Transport {
+        self.target.transport
+    }
+
+    fn debts(&self) -> (&str, u64) {
+        (&self.debts, self.ledger_bytes)
+    }
+
     fn lock(&mut self, identity: &Identity, who: &str) -> Result<Lock, NodeError> {
         let effective = self.effective(identity);
         if self.locked.as_ref() == Some(&effective) && self.has_shell(identity) {
             return Ok(Lock::Ours);
         }
         let who: String = who.chars().filter(|c| !c.is_control()).collect();
-        let sections = self.short_within(identity, &format!("kd_lock {}; kd_end z $P", quote(&who)), None)?;
-        let Some(section) = sections.last() else { return Ok(Lock::Impossible("the node told nothing".into())) };
+        let sections = self.short_within(identity, &format!("kd_lock {}; kd_debts; kd_end z $P", quote(&who)), None)?;
+        let Some(section) = sections.first() else { return Ok(Lock::Impossible("the node told nothing".into())) };
         let text = String::from_utf8_lossy(&section.body).into_owned();
         Ok(match section.tag.as_str() {
             "locked" => {
                 self.locked = Some(effective);
+                self.debts = sections.get(1).map(|s| String::from_utf8_lossy(&s.body).into_owned()).unwrap_or_default();
+                let size = sections.get(1).and_then(|s| s.tag.rsplit(' ').next()?.parse().ok());
+                self.ledger_bytes = size.unwrap_or_default();
                 Lock::Ours
             }
             "held" => Lock::Held(text),
@@ -414,36 +448,67 @@ impl Node {
                     super::reboot::Order { command: command.as_deref(), delay: *delay, timeout: *timeout, message };
                 self.reboot(identity, &order)
             }
-            Action::Unpack { source, .. } => {
-                let (script, blob) = match source {
-                    UnpackSource::Sent(blob) => {
-                        let at = self.shell(identity)?;
-                        let wait = Some(self.connect_timeout());
-                        let hello = self.shells[at].1.hello(wait);
-                        let (_, tools) = match hello {
-                            Ok(hello) => hello,
-                            Err(e) => return Err(self.refused(identity, &e)),
-                        };
-                        match unpack::prepare(blob, &tools) {
-                            Ok((piece, compression)) => (unpack::script(action, None, compression), Some(piece)),
-                            Err(why) => return Ok(failed(format!("{}: {why}", act::describe(action)))),
-                        }
-                    }
-                    UnpackSource::OnNode(path) => {
-                        let answers = self.ask(identity, &unpack::questions(path))?;
-                        match unpack::judge(path, &answers) {
-                            Ok(zip) => (unpack::script(action, Some((path, zip)), ""), None),
-                            Err(why) => return Ok(failed(format!("{}: {why}", act::describe(action)))),
-                        }
-                    }
-                };
-                let request = act::Request { script: act::framed(index, &script), blob };
-                let mut done =
-                    self.send_requests(identity, index, std::slice::from_ref(action), vec![request], &mut |_, _| {})?;
+            Action::Unpack { .. } => {
+                let mut done = self.unpack(identity, index, None, action, &mut |_, _| {})?;
                 Ok(done.pop().unwrap_or_else(|| failed("the node told no outcome".into())))
             }
             other => unreachable!("{other:?} is a request of its own"),
         }
+    }
+
+    /// Unpacks an archive, after the lines that tell of it where there are some.
+    fn unpack(
+        &mut self,
+        identity: &Identity,
+        first: usize,
+        ledger: Option<&Action>,
+        action: &Action,
+        ended: &mut dyn FnMut(usize, &Done),
+    ) -> Result<Vec<Done>, NodeError> {
+        let failed = |message: String| Done::Failed { message, output: Output { rc: 1, ..Output::default() } };
+        let Action::Unpack { source, .. } = action else { unreachable!("{action:?} is no archive") };
+        let prepared = match source {
+            UnpackSource::Sent(blob) => {
+                let at = self.shell(identity)?;
+                let wait = Some(self.connect_timeout());
+                let hello = self.shells[at].1.hello(wait);
+                let (_, tools) = match hello {
+                    Ok(hello) => hello,
+                    Err(e) => return Err(self.refused(identity, &e)),
+                };
+                unpack::prepare(blob, &tools)
+                    .map(|(piece, compression)| (unpack::script(action, None, compression), Some(piece)))
+            }
+            UnpackSource::OnNode(path) => {
+                let answers = self.ask(identity, &unpack::questions(path))?;
+                unpack::judge(path, &answers).map(|zip| (unpack::script(action, Some((path, zip)), ""), None))
+            }
+        };
+        let place = first + usize::from(ledger.is_some());
+        let (script, blob) = match prepared {
+            Ok(both) => both,
+            Err(why) => {
+                // Nothing is written, so nothing is noted either.
+                let refused = failed(format!("{}: {why}", act::describe(action)));
+                ended(place, &refused);
+                let noted = ledger.map(|_| Done::Ok(Output::default()));
+                return Ok(noted.into_iter().chain([refused]).collect());
+            }
+        };
+        let mut requests = vec![];
+        let mut actions = vec![];
+        if let Some(ledger) = ledger {
+            let at = self.shell(identity)?;
+            let blob = blob::of_action(ledger).transpose();
+            match blob.and_then(|blob| act::request(first, ledger, blob, &mut self.shells[at].1)) {
+                Ok(request) => requests.push(request),
+                Err(why) => return Ok(vec![failed(why)]),
+            }
+            actions.push(ledger.clone());
+        }
+        requests.push(act::Request { script: act::framed(place, &script), blob });
+        actions.push(action.clone());
+        self.send_requests(identity, first, &actions, requests, ended)
     }
 
     pub(super) fn transport_kind(&self) -> super::Transport {
@@ -460,6 +525,7 @@ impl Node {
         let at = self.shell(identity)?;
         let shell = &mut self.shells[at].1;
         shell.need(Library::Action);
+        shell.need(Library::Ledger);
         shell.request('b', script, None);
         self.traffic.round_trips += 1;
         let mut sections = vec![];

@@ -53,6 +53,9 @@ impl Job {
                         | Action::Sleep { .. }
                         | Action::Reconnect
                         | Action::Background(_)
+                        | Action::Ledger { .. }
+                        | Action::Confirm(_)
+                        | Action::Confirmed { .. }
                 )
             })
     }

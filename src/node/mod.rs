@@ -10,6 +10,7 @@ mod ask;
 mod becoming;
 mod blob;
 mod channel;
+mod confirm;
 mod conversation;
 pub mod download;
 mod facts;
@@ -25,10 +26,11 @@ mod system_ssh;
 mod unpack;
 
 pub use crate::blob::{Blob, Download};
-pub use action::{Action, Command, ExecSpec, Owner, UnpackSource};
+pub use action::{Action, Command, ExecSpec, Former, Owner, UnpackSource};
 pub use api::{
     Conversation, Done, Hello, HostKeyPolicy, Identity, Lock, NodeError, Secret, Target, Traffic, Transport,
 };
+pub use confirm::Confirm;
 pub use download::fetch;
 pub use job::{Job, JobState, READ as READ_JOB};
 pub use quote::quote;

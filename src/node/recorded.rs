@@ -191,6 +191,14 @@ impl Conversation for Recording {
     fn lock(&mut self, identity: &Identity, who: &str) -> Result<Lock, NodeError> {
         self.inner.lock(identity, who)
     }
+
+    fn kind(&self) -> super::Transport {
+        self.inner.kind()
+    }
+
+    fn debts(&self) -> (&str, u64) {
+        self.inner.debts()
+    }
 }
 
 /// A conversation with a saved world: no node is asked.

@@ -27,6 +27,8 @@ const STAGE0: &str = concat!(
 const CORE: &str = include_str!("sh/core.sh");
 const QUERY: &str = include_str!("sh/query.sh");
 const ACTION: &str = include_str!("sh/action.sh");
+const LEDGER: &str = include_str!("sh/ledger.sh");
+const CONFIRM: &str = include_str!("sh/confirm.sh");
 
 /// `sh -c '…'` to be run by the login shell or by sudo.
 pub fn command(shell: Option<&str>) -> String {
@@ -45,6 +47,10 @@ pub struct Section {
 pub enum Library {
     Query,
     Action,
+    /// Needs [`Library::Action`].
+    Ledger,
+    /// Needs [`Library::Action`].
+    Confirm,
 }
 
 /// Bytes of a blob on their way.
@@ -162,9 +168,11 @@ pub struct Shell {
 
 impl Shell {
     /// Over a channel on which [`command`] runs. Nothing is waited for: the bootstrap travels with the first request.
-    pub fn new(channel: Box<dyn Channel>) -> Self {
+    /// `local`: the node is the control machine itself.
+    pub fn new(channel: Box<dyn Channel>, local: bool) -> Self {
         let nonce = nonce();
-        let core = format!("H={nonce}\n{CORE}");
+        let local = if local { "1" } else { "" };
+        let core = format!("H={nonce} LL={local}\n{CORE}");
         let mut shell = Self {
             channel,
             marker: format!("{nonce}= ").into_bytes(),
@@ -244,6 +252,8 @@ impl Shell {
             let text = match library {
                 Library::Query => QUERY,
                 Library::Action => ACTION,
+                Library::Ledger => LEDGER,
+                Library::Confirm => CONFIRM,
             };
             self.request('b', text, None);
         }

@@ -33,6 +33,7 @@ struct Further {
     ignore_unreachable: bool,
     diff: Option<bool>,
     throttle: usize,
+    confirm: u64,
     reach: Vec<(&'static str, String)>,
 }
 
@@ -96,6 +97,10 @@ impl Interpreter {
                         Some(node) => context.text(node)?.trim().parse().unwrap_or(0),
                         None => 0,
                     },
+                    confirm: match lineage.nearest(task, |k| k.confirm.as_ref()) {
+                        Some(node) => context.text(node)?.trim().parse().unwrap_or(0),
+                        None => 0,
+                    },
                     reach: self.reach(st, task, lineage, &context)?,
                 },
             ))
@@ -122,6 +127,7 @@ impl Interpreter {
             ignore_unreachable: false,
             diff: None,
             throttle: 0,
+            confirm: 0,
             background: None,
             module,
             basis: super::basis::Basis::default(),
@@ -148,6 +154,7 @@ impl Interpreter {
                 draft.ignore_unreachable = further.ignore_unreachable;
                 draft.diff = further.diff;
                 draft.throttle = further.throttle;
+                draft.confirm = further.confirm;
                 draft.target = target_key(&draft.target, &further.reach);
                 Ok(draft)
             }
@@ -237,6 +244,34 @@ impl Interpreter {
     }
 
     /// As whom the task runs: keywords from the task outwards, `ansible_become*` variables before them.
+    /// Every way the tasks of the play may reach the host, the play's own first: which ledgers there may be.
+    pub fn ledgers_of(&self, st: &mut HostState) -> Result<Vec<(String, Identity)>, crate::problem::Problem> {
+        let mut found: Vec<(String, Identity)> = vec![];
+        for r#become in [None, Some("true"), Some("false")] {
+            let mut task = self.gather_task();
+            if let Some(text) = r#become {
+                task.keywords.r#become = Some(Node::text(text, &self.play.play.span));
+                if text == "true" {
+                    task.keywords.become_user = Some(Node::text("root", &self.play.play.span));
+                }
+            }
+            let task = Arc::new(task);
+            let lineage = Lineage::of_play(&self.play.play);
+            let context = self.context(st, Some(&task), &lineage, vec![])?;
+            match self.draft(st, &task, &lineage, context, None, false) {
+                Ok(draft) => {
+                    let pair = (draft.target, draft.identity);
+                    if !found.contains(&pair) {
+                        found.push(pair);
+                    }
+                }
+                Err(Turn::Broken(problem)) => return Err(problem),
+                Err(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
     fn identity(&self, context: &Context, task: &Arc<Task>, lineage: &Arc<Lineage>) -> Result<Identity, EvalError> {
         let options = &self.run.options;
         let text_var = |name: &str| -> Result<Option<String>, EvalError> {

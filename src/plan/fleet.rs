@@ -35,7 +35,8 @@ fn reach_of<'a>(key: &'a str, word: &str) -> Option<&'a str> {
     key.split(REACH).skip(1).find_map(|part| part.strip_prefix(word)?.strip_prefix('='))
 }
 
-type Shared = Arc<Mutex<Box<dyn Conversation>>>;
+/// A conversation that several may hold.
+pub type Shared = Arc<Mutex<Box<dyn Conversation>>>;
 
 /// Where answers come from, if not from the nodes alone.
 enum Source {
@@ -75,6 +76,11 @@ impl Fleet {
         let _ = self.source.set(Source::World(dir.to_owned()));
     }
 
+    /// True if answers come from saved worlds.
+    pub fn is_saved(&self) -> bool {
+        matches!(self.source.get(), Some(Source::World(_)))
+    }
+
     /// From now on, what nodes say is kept.
     pub fn record(&self) {
         let _ = self.source.set(Source::Record(Mutex::default()));
@@ -94,6 +100,16 @@ impl Fleet {
             written.push((host.clone(), book.write(dir)?));
         }
         Ok(written)
+    }
+
+    /// Another conversation with a target, over a connection of its own.
+    pub fn fresh(&self, run: &Arc<Run>, play: &PlayRun, key: &str) -> Result<Box<dyn Conversation>, Problem> {
+        Ok(node::connect(&target_of(run, play, key)?))
+    }
+
+    /// The conversation with a target, if there is one.
+    pub fn known(&self, key: &str) -> Option<Shared> {
+        lock(&self.conversations).get(key).cloned()
     }
 
     /// Drops a target's connection; the next use makes a new one.

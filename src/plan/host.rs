@@ -155,7 +155,7 @@ impl Driver<'_> {
                         run_first |= really;
                     } else if really {
                         // `check_mode: false`: the task says that it may run in a plan.
-                        match self.carry_out(&draft, &*resource, &change) {
+                        match self.carry_out(&draft, &*resource, &change, None) {
                             Ok(ending) => {
                                 let mut step = self.interpreter.settle(st, &draft, ending);
                                 step.because.get_or_insert_with(|| "ran in the plan: check_mode is false".to_owned());
@@ -221,6 +221,10 @@ impl Driver<'_> {
         let begin = std::time::Instant::now();
         let hello = lock(&conversation).hello(identity)?;
         note_wait("the connection", begin.elapsed());
+        if interpreter.run.options.recording.as_ref().is_some_and(|r| !r.lock_late) {
+            self.take_lock(target, identity)?;
+        }
+        let interpreter = &mut self.interpreter;
         interpreter.hellos.insert((target.to_owned(), identity.key()), hello);
         Ok(())
     }
@@ -229,20 +233,54 @@ impl Driver<'_> {
     pub fn ask(&mut self, st: &mut HostState, wanted: &Wanted) -> Result<(), Lost> {
         for ((target, key), (identity, queries)) in &wanted.batches {
             let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, target)?;
-            let queries: Vec<Query> = queries.iter().cloned().collect();
+            let mut queries: Vec<Query> = queries.iter().cloned().collect();
+            let interpreter = &self.interpreter;
             let begin = std::time::Instant::now();
-            let answers = lock(&conversation).ask(identity, &queries)?;
+            let mut node = lock(&conversation);
+            // What the node owes from earlier runs is asked along with the first questions; a run that locks it knows already.
+            let book = (target.clone(), key.clone());
+            let asks_debts = interpreter.run.options.recording.is_none()
+                && !self.fleet.is_saved()
+                && super::fleet::target_name(target) == interpreter.host
+                && interpreter.run.debts.asks(&book);
+            if asks_debts {
+                queries.push(super::record::debts_query(&node.state_dir(identity)?));
+            }
+            let mut answers = node.ask(identity, &queries)?;
+            drop(node);
             note_wait("the node's answers", begin.elapsed());
+            if asks_debts {
+                queries.pop();
+                if let Some(crate::world::Answer::Output(output)) = answers.pop() {
+                    interpreter.run.debts.learn(&interpreter.host, &String::from_utf8_lossy(&output.stdout));
+                }
+            }
             st.world(target, key).observe(queries.into_iter().zip(answers));
         }
         Ok(())
     }
 
     /// Carries a change out and lets its resource conclude.
-    pub fn carry_out(&mut self, draft: &Draft, resource: &dyn Resource, change: &Change) -> Result<Ending, Lost> {
+    ///
+    /// `note`: what the ledger is told before.
+    pub fn carry_out(
+        &mut self,
+        draft: &Draft,
+        resource: &dyn Resource,
+        change: &Change,
+        note: Option<super::record::Note>,
+    ) -> Result<Ending, Lost> {
         let start = std::time::Instant::now();
         let limited = (draft.timeout > 0).then(|| within(&change.actions, draft.timeout));
-        let dones = self.act(draft, limited.as_deref().unwrap_or(&change.actions))?;
+        let actions = limited.as_deref().unwrap_or(&change.actions);
+        let noting = self.interpreter.noting(&draft.target, &draft.identity, note);
+        let noted = noting.len();
+        let dones = if noted == 0 {
+            self.act(draft, actions)?
+        } else {
+            let all: Vec<Action> = noting.into_iter().chain(actions.iter().cloned()).collect();
+            Self::without_note(noted, self.act(draft, &all)?)
+        };
         let took = start.elapsed();
         let late = |done: &Done| matches!(done, Done::Failed { output, .. } if output.rc == 124);
         if draft.timeout > 0 && (took.as_secs() >= draft.timeout || dones.last().is_some_and(late)) {
@@ -270,8 +308,22 @@ impl Driver<'_> {
         if actions.is_empty() {
             return Ok(vec![]);
         }
-        let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, &draft.target)?;
-        Ok(lock(&conversation).act(&draft.identity, actions, &mut |_, _| {})?)
+        self.exchange(&draft.target, &draft.identity, actions, &mut |_, _| {})
+    }
+
+    /// Sends actions to a target.
+    pub fn exchange(
+        &mut self,
+        target: &str,
+        identity: &Identity,
+        actions: &[Action],
+        ended: &mut dyn FnMut(usize, &Done),
+    ) -> Result<Vec<Done>, Lost> {
+        if self.interpreter.run.options.recording.as_ref().is_some_and(|r| r.lock_late) {
+            self.take_lock(target, identity)?;
+        }
+        let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, target)?;
+        Ok(lock(&conversation).act(identity, actions, ended)?)
     }
 
     /// What a `meta` task asks of the engine.

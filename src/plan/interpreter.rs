@@ -67,6 +67,7 @@ impl Interpreter {
         st.notifications = Arc::default();
         st.missing_handler = None;
         st.maybe_notified = Arc::default();
+        st.debts = Arc::default();
         st.ran_roles = Arc::default();
         st.begun_roles = Arc::default();
         st.public_roles = Arc::default();
@@ -126,7 +127,7 @@ impl Interpreter {
     }
 
     /// The task that a play's fact gathering stands for.
-    fn gather_task(&self) -> Task {
+    pub(super) fn gather_task(&self) -> Task {
         let play = &self.play.play;
         let text = |t: &str| crate::yaml::Node::text(t, &play.span);
         let mut args = vec![];
@@ -311,6 +312,22 @@ impl Interpreter {
         st.frames.iter().rev().any(
             |frame| matches!(&frame.kind, FrameKind::Block { block, phase: Phase::Block } if !block.rescue.is_empty()),
         )
+    }
+
+    /// True if the next task is a handler.
+    pub fn stands_at_handler(&self, st: &HostState) -> bool {
+        st.frames.last().is_some_and(|frame| matches!(frame.kind, FrameKind::Handlers)) && !st.notified.is_empty()
+    }
+
+    /// Runs what is notified next, as `meta: flush_handlers` does.
+    pub fn push_handlers(&self, st: &mut HostState) -> bool {
+        st.frames.push(Frame {
+            items: Arc::default(),
+            next: 0,
+            lineage: Lineage::of_play(&self.play.play),
+            kind: FrameKind::Handlers,
+        });
+        true
     }
 
     fn force_handlers(&self) -> bool {

@@ -80,6 +80,62 @@ impl Interpreter {
         }
     }
 
+    /// The keys of the handlers that a task notifies if it changes something: as the ledger names them.
+    pub fn would_owe(&self, st: &HostState, draft: &Draft) -> Vec<String> {
+        let mut owed = vec![];
+        for node in draft.lineage.notifications(&draft.task) {
+            let names: Vec<String> = match draft.context.value(&node) {
+                Ok(value) if value.as_str().is_some() => vec![resources::text_of(&value)],
+                Ok(value) => value.try_iter().into_iter().flatten().map(|v| resources::text_of(&v)).collect(),
+                Err(_) => vec![],
+            };
+            for name in names {
+                owed.extend(self.find_handlers(st, &name).iter().map(|i| self.handler_key(st, *i)));
+            }
+        }
+        owed.sort();
+        owed.dedup();
+        owed
+    }
+
+    /// `role : name`, or the name alone.
+    fn handler_key(&self, st: &HostState, index: usize) -> String {
+        let name = self.handler_name(st, index);
+        match st.handlers[index].lineage.roles().first() {
+            Some(role) => format!("{} : {name}", role.role.name),
+            None => name,
+        }
+    }
+
+    /// Marks what earlier runs owe of the role (or the play) that a step is of.
+    pub(super) fn take_up_debts(&self, st: &mut HostState, role: Option<&str>) {
+        let owed = self.run.debts.of(&self.host);
+        if owed.is_empty() {
+            return;
+        }
+        for (key, debt) in owed {
+            let own = match &debt.role {
+                Some(of) => role == Some(of.as_str()),
+                None => role.is_none() && debt.play == self.play.name,
+            };
+            if !own {
+                continue;
+            }
+            for index in self.find_handlers(st, &key) {
+                if self.handler_key(st, index) == key && !st.debts.contains_key(&index) {
+                    st.notified.insert(index);
+                    Arc::make_mut(&mut st.debts).insert(index, debt.run.clone());
+                }
+            }
+        }
+    }
+
+    /// Why a handler runs that this run did not notify: the run that owes it.
+    pub(super) fn owed_since(&self, st: &HostState) -> Option<String> {
+        let frame = st.frames.last().filter(|f| matches!(f.kind, super::state::FrameKind::Handlers))?;
+        st.debts.get(&frame.next).map(|run| format!("owed since run {run}"))
+    }
+
     /// A handler's name as its step will have it.
     fn handler_name(&self, st: &HostState, index: usize) -> String {
         let handler = &st.handlers[index];

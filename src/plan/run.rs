@@ -68,6 +68,8 @@ pub struct RunOptions {
     pub task_timeout: u64,
     /// Who answers `pause`; `None`: nobody, it does not wait for an answer.
     pub ask: Option<crate::resources::AskOperator>,
+    /// What is changed is noted on the nodes, which are locked meanwhile. `None`: nothing is changed.
+    pub recording: Option<Arc<super::recording::Recording>>,
 }
 
 /// One play as it runs on one batch of hosts.
@@ -115,6 +117,9 @@ pub struct Run {
     /// Where hosts of the running batch wait for each other.
     pub together: Together,
     pub start: super::begin::Start,
+    /// What nodes owe from earlier runs.
+    pub debts: super::recording::Debts,
+    playbook_name: std::sync::OnceLock<String>,
     pub(super) asked: Option<super::begin::Asked>,
     pub(super) first_inventory: Inventory,
     pub(super) inventory_version: std::sync::atomic::AtomicU64,
@@ -149,6 +154,8 @@ impl Run {
     ) -> Arc<Self> {
         Arc::new(Self {
             start: super::begin::Start::default(),
+            debts: super::recording::Debts::default(),
+            playbook_name: std::sync::OnceLock::new(),
             asked: options.step.then(super::begin::Asked::default),
             first_inventory: inventory.clone(),
             inventory: RwLock::new(inventory),
@@ -214,6 +221,15 @@ impl Run {
     /// From now on every tag is selected (`true`), or those of the command line.
     pub fn select_all_tags(&self, all: bool) {
         self.all_tags.store(all, Ordering::Relaxed);
+    }
+
+    /// The playbook's name, as ledgers have it.
+    pub fn playbook_name(&self) -> String {
+        self.playbook_name.get().cloned().unwrap_or_default()
+    }
+
+    pub fn set_playbook_name(&self, name: String) {
+        drop(self.playbook_name.set(name));
     }
 
     /// True if tags select a task.

@@ -110,6 +110,11 @@ impl Interpreter {
                 }
             }
         }
+        if draft.handler {
+            step.because = step.because.or_else(|| self.owed_since(st));
+        } else {
+            self.take_up_debts(st, step.role.as_deref());
+        }
         let wholly_unknown = step.status == Status::Unknown;
         let judged =
             (!skipped && !unrendered && !step.stopped && !wholly_unknown && step.status != Status::Unreachable)

@@ -114,6 +114,7 @@ impl Interpreter {
             order: st.order(),
             span,
             included: None,
+            writer: None,
             diff_asked: None,
             affects: vec![],
             waited: vec![],

@@ -231,6 +231,8 @@ pub struct HostState {
     pub meet: bool,
     /// Failures with `any_errors_fatal` that this host has taken note of.
     pub seen_fatal: Arc<std::collections::BTreeSet<super::together::OnceKey>>,
+    /// Handlers owed from an earlier run, with that run: they are marked as notified here.
+    pub debts: Arc<std::collections::BTreeMap<usize, String>>,
     /// A failed host that only runs what `force_handlers` and `always` ask for.
     pub failed: bool,
 }

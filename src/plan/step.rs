@@ -101,6 +101,8 @@ pub struct Step {
     pub span: Span,
     /// The file or role that an include brings in.
     pub included: Option<std::path::PathBuf>,
+    /// The run that wrote it last, by the node's ledger, in words. Only where drift is looked for.
+    pub writer: Option<String>,
     /// The task says itself whether its difference is shown (`diff`).
     pub diff_asked: Option<bool>,
     /// What it interrupts besides, in words: units that restart with a unit, the node.

@@ -252,7 +252,7 @@ impl Together {
         if reader.speculative {
             return look(&mut lock(&self.state));
         }
-        Some(self.wait(limit, look))
+        Some(self.wait(limit, "all hosts to come here", look))
     }
 
     /// A task failed, and that is a failure of all hosts.

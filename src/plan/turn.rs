@@ -72,6 +72,8 @@ pub struct Draft {
     pub diff: Option<bool>,
     /// At most so many hosts at work on it at a time; 0: any.
     pub throttle: usize,
+    /// Seconds within which a change must be confirmed; 0: it need not.
+    pub confirm: u64,
     /// `async`: the job the step's change became.
     pub background: Option<Arc<crate::resources::background::Background>>,
     /// The module, where the step is one.
@@ -155,6 +157,7 @@ impl Draft {
             order: super::step::Order::default(),
             span: self.task.span.clone(),
             included: None,
+            writer: None,
             diff_asked: None,
             affects: vec![],
             waited: vec![],

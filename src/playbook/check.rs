@@ -315,6 +315,7 @@ impl Checker<'_> {
             &keywords.delegate_to,
             &keywords.run_once,
             &keywords.throttle,
+            &keywords.confirm,
             &keywords.timeout,
             &keywords.remote_user,
             &keywords.connection,

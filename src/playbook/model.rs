@@ -43,6 +43,8 @@ pub struct Keywords {
     pub run_once: Option<Node>,
     pub any_errors_fatal: Option<Node>,
     pub throttle: Option<Node>,
+    /// kdeploy's own: seconds within which a new connection must confirm a change, else the node puts it back.
+    pub confirm: Option<Node>,
     pub timeout: Option<Node>,
     pub module_defaults: Vec<Node>,
     /// On a block: handed to every task of it.

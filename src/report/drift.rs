@@ -20,10 +20,15 @@ pub fn drift_text(outcome: &Outcome, traces: &BTreeMap<String, Trace>, style: St
             "{}  {}  {what}{}\n",
             style.bold(&step.host),
             planned_word(step),
-            style.dim(&blame(step, traces.get(&step.host)))
+            style.dim(&format!("{}{}", blame(step, traces.get(&step.host)), writer(step)))
         ));
     }
     out
+}
+
+/// Which run of kdeploy wrote it last, where the node's ledger was looked at.
+fn writer(step: &Step) -> String {
+    step.writer.as_ref().map(|writer| format!("; by kdeploy: {writer}")).unwrap_or_default()
 }
 
 /// A step that is not as desired.

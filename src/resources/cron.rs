@@ -216,4 +216,13 @@ impl Resource for Cron {
         }
         self.with_backup(world, edit, &old, result(&new))
     }
+
+    /// A user's table is a file of its own.
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        if self.file.is_some() {
+            return super::Inverse::default();
+        }
+        let user = self.user.as_ref().unwrap_or(&self.task.user);
+        super::Inverse::path(format!("/var/spool/cron/crontabs/{user}"))
+    }
 }

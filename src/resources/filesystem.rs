@@ -243,4 +243,8 @@ impl Resource for FileSystem {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done, &self.dev)
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("what a file system held is gone")
+    }
 }

@@ -411,4 +411,8 @@ impl Resource for Git {
             Some((message, output)) => Err(super::group::failed_tool(&self.repo, message, output)),
         }
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("a working copy may hold work")
+    }
 }

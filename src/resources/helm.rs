@@ -401,4 +401,8 @@ impl Resource for Helm {
             None => result,
         })
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("what a chart installs in a cluster is no state of the node")
+    }
 }

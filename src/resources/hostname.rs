@@ -72,4 +72,13 @@ impl Resource for Hostname {
         }
         Ok(edit.verdict(result))
     }
+
+    /// The running name; the file is among the effects.
+    fn inverse(&self, view: &View, _change: &super::Change) -> super::Inverse {
+        let now = view.content(RUNNING).ok().flatten().map(|b| kit::text(&b).trim().to_owned()).unwrap_or_default();
+        if now.is_empty() || now == self.name {
+            return super::Inverse::default();
+        }
+        super::Inverse::command(format!("hostname {}", self.name), ["hostname", &now])
+    }
 }

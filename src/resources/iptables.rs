@@ -259,6 +259,14 @@ impl Resource for Both {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done, "iptables")
     }
+
+    fn inverse(&self, view: &View, change: &Change) -> super::Inverse {
+        let mut all = self.0.inverse(view, change);
+        let second = self.1.inverse(view, change);
+        all.commands.extend(second.commands);
+        all.because = all.because.or(second.because);
+        all
+    }
 }
 
 impl Iptables {
@@ -368,5 +376,30 @@ impl Resource for Iptables {
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done, &self.tool)
+    }
+
+    /// The rule, policy or chain as it was.
+    fn inverse(&self, view: &View, _change: &Change) -> super::Inverse {
+        if self.flush {
+            return super::Inverse::impossible("a chain that was flushed has lost its rules");
+        }
+        if let Some(policy) = &self.policy {
+            let listing = view.read(self.argv("-S", &[])).map(|o| o.text()).unwrap_or_default();
+            let start = format!("-P {} ", self.chain);
+            let was = listing.lines().find_map(|l| l.strip_prefix(&start)).map(str::to_owned);
+            return match was.filter(|was| was != policy) {
+                Some(was) => super::Inverse::command(
+                    format!("{} policy {policy}", self.chain),
+                    self.argv("-P", std::slice::from_ref(&was)),
+                ),
+                None => super::Inverse::default(),
+            };
+        }
+        if self.rule.is_empty() {
+            let verb = if self.present { "-X" } else { "-N" };
+            return super::Inverse::command(format!("chain {}", self.chain), self.argv(verb, &[]));
+        }
+        let verb = if self.present { "-D" } else { "-A" };
+        super::Inverse::command(format!("{} {}", self.chain, self.rule.join(" ")), self.argv(verb, &self.rule))
     }
 }

@@ -257,4 +257,8 @@ impl Resource for Objects {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         conclude(change, done)
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("objects of a cluster are no state of the node")
+    }
 }

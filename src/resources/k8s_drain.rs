@@ -183,6 +183,10 @@ impl Resource for Drain {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         conclude(change, done)
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("a drained node is uncordoned by hand or by a task")
+    }
 }
 
 #[cfg(test)]

@@ -117,4 +117,8 @@ impl Resource for Taint {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         conclude(change, done)
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("taints of a cluster are no state of the node")
+    }
 }

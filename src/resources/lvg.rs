@@ -264,6 +264,10 @@ impl Resource for Lvg {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done, &self.vg)
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("volumes may hold data")
+    }
 }
 
 impl Lvg {

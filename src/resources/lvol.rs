@@ -351,6 +351,10 @@ impl Resource for Lvol {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done, self.name())
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("volumes may hold data")
+    }
 }
 
 /// Up to whole extents.

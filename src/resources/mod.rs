@@ -178,6 +178,16 @@ pub struct Diff {
     pub after: String,
 }
 
+/// A difference of two texts about one thing.
+pub fn plain_diff(what: &str, before: String, after: String) -> Diff {
+    kit::diff(what, before, after)
+}
+
+/// The attributes that differ, as one difference.
+pub fn attribute_diff(what: &str, lines: &[(&str, String, String)]) -> Diff {
+    kit::diff_of_attributes(what, lines)
+}
+
 /// What the task returns: Ansible's registered result.
 #[derive(Debug, Clone, Default)]
 pub struct TaskResult {
@@ -214,6 +224,38 @@ pub trait Resource: Send + Sync {
     /// `Err` marks the task failed with that result.
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done)
+    }
+
+    /// How a change is taken back, beyond the files, accounts, units and packages among its effects: those are looked after by
+    /// themselves. `view`: the world before the change, with the answers that [`Resource::reconcile`] asked for.
+    fn inverse(&self, _view: &View, _change: &Change) -> Inverse {
+        Inverse::default()
+    }
+}
+
+/// What takes a change back.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Inverse {
+    /// Files that it changes through a program.
+    pub paths: Vec<String>,
+    /// Commands, with what each takes back in words.
+    pub commands: Vec<(String, Vec<String>)>,
+    /// Why kdeploy cannot take it back.
+    pub because: Option<String>,
+}
+
+impl Inverse {
+    /// One command takes it back.
+    pub fn command<S: Into<String>>(what: impl Into<String>, argv: impl IntoIterator<Item = S>) -> Self {
+        Self { commands: vec![(what.into(), argv.into_iter().map(Into::into).collect())], ..Self::default() }
+    }
+
+    pub fn path(path: impl Into<String>) -> Self {
+        Self { paths: vec![path.into()], ..Self::default() }
+    }
+
+    pub fn impossible(because: impl Into<String>) -> Self {
+        Self { because: Some(because.into()), ..Self::default() }
     }
 }
 

@@ -196,6 +196,19 @@ impl Resource for Modprobe {
             Some((message, output)) => Err(failed(change, message, output)),
         }
     }
+
+    /// Whether it was loaded.
+    fn inverse(&self, view: &View, _change: &super::Change) -> super::Inverse {
+        match self.loaded(view) {
+            Ok((false, _)) if self.present => {
+                super::Inverse::command(format!("module {} loaded", self.name), ["modprobe", "-r", &self.name])
+            }
+            Ok((true, _)) if !self.present => {
+                super::Inverse::command(format!("module {} not loaded", self.name), ["modprobe", &self.name])
+            }
+            _ => super::Inverse::default(),
+        }
+    }
 }
 
 fn failed(change: &super::Change, message: &str, output: &Output) -> TaskResult {

@@ -259,4 +259,19 @@ impl Resource for Mount {
             }
         }
     }
+
+    /// Whether it was mounted; the entry of the table is among the effects.
+    fn inverse(&self, view: &View, _change: &Change) -> super::Inverse {
+        let Ok(Some(info)) = view.content(MOUNTS) else { return super::Inverse::default() };
+        let mounted = points(&kit::text(&info)).any(|p| p == escape(&self.path));
+        match self.state.as_str() {
+            "mounted" | "ephemeral" if !mounted => {
+                super::Inverse::command(format!("mount {}", self.path), ["umount", "--", &self.path])
+            }
+            "unmounted" | "absent" if mounted => {
+                super::Inverse::command(format!("unmounted {}", self.path), ["mount", "--", &self.path])
+            }
+            _ => super::Inverse::default(),
+        }
+    }
 }

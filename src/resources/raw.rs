@@ -84,4 +84,8 @@ impl Resource for Raw {
             Done::Failed { message, .. } => Err(result.with("msg", message.as_str())),
         }
     }
+
+    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
+        super::Inverse::impossible("what a command does, kdeploy does not know")
+    }
 }

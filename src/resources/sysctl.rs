@@ -199,4 +199,16 @@ impl Resource for Sysctl {
             }
         }
     }
+
+    /// The value that the kernel had.
+    fn inverse(&self, view: &View, _change: &super::Change) -> super::Inverse {
+        let was = view.content(&proc_path(&self.name)).ok().flatten().map(|bytes| kit::text(&bytes).trim().to_owned());
+        match was {
+            Some(was) if self.present && !same(&was, &self.value) => super::Inverse::command(
+                format!("sysctl {} = {was}", self.name),
+                ["sysctl", "-w", &format!("{}={was}", self.name)],
+            ),
+            _ => super::Inverse::default(),
+        }
+    }
 }

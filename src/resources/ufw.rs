@@ -284,4 +284,59 @@ impl Resource for Ufw {
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done, "ufw")
     }
+
+    /// Rules, policies and the state that there were.
+    fn inverse(&self, view: &View, change: &Change) -> super::Inverse {
+        let Ok(status) = view.read(STATUS) else { return super::Inverse::default() };
+        let text = status.text();
+        let field = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+        let mut inverse = super::Inverse::default();
+        let mut add = |what: String, words: Vec<String>| {
+            let argv = ["ufw".to_owned(), "-f".to_owned()].into_iter().chain(words).collect();
+            inverse.commands.push((what, argv));
+        };
+        let word = |text: &str| text.to_owned();
+        let ran = |verb: &str| {
+            change.actions.iter().any(|action| match action {
+                crate::node::Action::Exec(spec) => match &spec.command {
+                    crate::node::Command::Argv(argv) => argv.get(2).is_some_and(|v| v == verb),
+                    crate::node::Command::Shell { .. } => false,
+                },
+                _ => false,
+            })
+        };
+        if let Some((_, direction)) = &self.policy
+            && let Some(was) = field("Default:").split(", ").find(|p| p.ends_with(&format!("({direction})")))
+            && let Some(policy) = was.split(' ').next().filter(|_| ran("default"))
+        {
+            add(format!("ufw default {policy} {direction}"), vec![word("default"), word(policy), word(direction)]);
+        }
+        if let Some(rule) = self.rule.as_ref().filter(|rule| rule.first().is_some_and(|first| ran(first))) {
+            // `rule delete allow …`, `rule insert 1 allow …`, `rule allow …`: without the first words it is the rule itself.
+            let mut words: Vec<String> = rule.iter().skip_while(|w| *w == "rule" || *w == "route").cloned().collect();
+            let route = rule.first().filter(|w| *w == "route").cloned();
+            let deletes = words.first().is_some_and(|w| w == "delete");
+            if deletes {
+                words.remove(0);
+            } else if words.first().is_some_and(|w| w == "insert") {
+                words.drain(..2);
+            }
+            let shown = words.join(" ");
+            if let Some(at) = words.iter().position(|w| w == "comment") {
+                words.truncate(at);
+            }
+            let delete = if deletes { vec![] } else { vec![word("delete")] };
+            add(format!("ufw {shown}"), route.into_iter().chain(delete).chain(words).collect());
+        }
+        let active = field("Status:") == "active";
+        match self.state.as_deref() {
+            Some("enabled") if !active => add(word("ufw enabled"), vec![word("disable")]),
+            Some("disabled") if active => add(word("ufw disabled"), vec![word("enable")]),
+            Some("reset") => {
+                return super::Inverse::impossible("a firewall that was reset has lost its rules");
+            }
+            _ => {}
+        }
+        inverse
+    }
 }

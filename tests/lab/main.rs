@@ -14,6 +14,8 @@ mod document;
 mod drift;
 mod faults;
 mod fidelity;
+mod ledger;
 mod logins;
 mod node;
+mod resume;
 mod twins;

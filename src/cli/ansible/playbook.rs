@@ -116,6 +116,7 @@ impl PlaybookArgs {
         }
         terminal::catch_interrupts();
         let outcome = project.apply(None, &terminal::interrupted);
+        crate::cli::history::keep(&project, &outcome);
         project.finish_progress();
         if let Some(report) = report.get().filter(|_| !outcome.aborted) {
             report.recap(&outcome);

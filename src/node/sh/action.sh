@@ -102,21 +102,22 @@ kd_reboot(){ j=$1; shift; rm -f -- "$D/rb"
 # TEXT: takes the node's lock for as long as this shell lives; `held` with the holder's text if another living shell has it.
 # The file names its holder by pid, start time and boot: one that a killed shell or a power cut left is taken over.
 kd_started(){ y=; IFS= read -r y <"/proc/$1/stat"; y=${y##*) }; set -- $y; y=${20}; } 2>/dev/null
+kd_place(){ if [ "$LL" ]; then LD=$HOME/.local/state/kdeploy/node; elif [ "$I" = 0 ]; then LD=/var/lib/kdeploy; else LD=$HOME/.local/state/kdeploy; fi; }
 kd_lock(){ t=$1; [ "$Z" ] && { kd_end locked; return; }
-  if [ "$I" = 0 ]; then S=/var/lib/kdeploy; else S=${XDG_STATE_HOME:-$HOME/.local/state}/kdeploy; fi
-  P=$((P+2)); umask 077; mkdir -p -- "$S" 2>"$D/q" && kd_started $$ && b=$(kd_line /proc/sys/kernel/random/boot_id) && printf '%s\n' "$$ $y $b $D" "$t" >"$S/.lock.$H" 2>>"$D/q"; r=$?; umask "$U"
+  kd_place
+  P=$((P+2)); umask 077; mkdir -p -- "$LD" 2>"$D/q" && kd_started $$ && b=$(kd_line /proc/sys/kernel/random/boot_id) && printf '%s\n' "$$ $y $b $D" "$t" >"$LD/.lock.$H" 2>>"$D/q"; r=$?; umask "$U"
   [ $r = 0 ] || { IFS= read -r y <"$D/q"; printf '%s' "$y"; kd_end nolock; return; }
   j=0; while [ $j -lt 20 ]; do j=$((j+1)); P=$((P+2))
-    if ln -- "$S/.lock.$H" "$S/lock" 2>"$D/q"; then Z=$S/lock; rm -f -- "$S/.lock.$H"; kd_end locked; return; fi
-    q= v= w= e= x=; { read -r q v w e; IFS= read -r x; } <"$S/lock" 2>/dev/null || continue
-    if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then rm -f -- "$S/.lock.$H"; printf '%s' "$x"; kd_end held; return; fi
-    mv -f -- "$S/lock" "$S/.stale.$H" 2>/dev/null || continue
+    if ln -- "$LD/.lock.$H" "$LD/lock" 2>"$D/q"; then Z=$LD/lock; rm -f -- "$LD/.lock.$H"; kd_end locked; return; fi
+    q= v= w= e= x=; { read -r q v w e; IFS= read -r x; } <"$LD/lock" 2>/dev/null || continue
+    if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then rm -f -- "$LD/.lock.$H"; printf '%s' "$x"; kd_end held; return; fi
+    mv -f -- "$LD/lock" "$LD/.stale.$H" 2>/dev/null || continue
     # Somebody else may have been quicker: what was moved must be what was read.
-    c= d=; { read -r c d y; } <"$S/.stale.$H" 2>/dev/null
-    if [ "$c $d" = "$q $v" ]; then case $e in */.kdeploy-"${e##*/.kdeploy-}") rm -rf -- "$e" ;; esac; else ln -- "$S/.stale.$H" "$S/lock" 2>/dev/null; fi
-    rm -f -- "$S/.stale.$H"
+    c= d=; { read -r c d y; } <"$LD/.stale.$H" 2>/dev/null
+    if [ "$c $d" = "$q $v" ]; then case $e in */.kdeploy-"${e##*/.kdeploy-}") rm -rf -- "$e" ;; esac; else ln -- "$LD/.stale.$H" "$LD/lock" 2>/dev/null; fi
+    rm -f -- "$LD/.stale.$H"
   done
-  IFS= read -r y <"$D/q"; rm -f -- "$S/.lock.$H"; printf '%s' "$y"; kd_end nolock; }
+  IFS= read -r y <"$D/q"; rm -f -- "$LD/.lock.$H"; printf '%s' "$y"; kd_end nolock; }
 # FILE SECONDS NONCE: the blob holds requests; a process of its own works them off, replies go to FILE. It outlives this shell.
 kd_job(){ M="cannot start a background job"; umask 077
   P=$((P+2)); mkdir -p -- "${1%/*}" 2>>"$E" && mkdir -- "$1.job" 2>>"$E" && true >"$1.job/in"; r=$?; umask "$U"; [ $r = 0 ] || return 1

@@ -1,8 +1,8 @@
 # The conversation's loop. Conversation in: fd 3. Conversation out: stdout. Everything else's stdin is /dev/null.
 # H: the session's nonce. K: command that copies exactly N bytes (N appended). B: bytes of the blob not read yet.
-# Z: the lock this shell holds. F: an action of this batch failed. L: the stream's place is lost, end. P: processes started. D: private directory.
+# LL: the node is the control machine itself. LD: where kdeploy's state is on the node. Z: the lock this shell holds. F: an action of this batch failed. L: the stream's place is lost, end. P: processes started. D: private directory.
 exec 3<&0 </dev/null
-F= L= P=6 X=0 T= D= B=0 Z=
+F= L= P=6 X=0 T= D= B=0 Z= LD= LK= LW=
 kd_end(){ printf '%s= %s\n' "$H" "$*"; }
 kd_dir(){ for d in /dev/shm "${TMPDIR:-/tmp}" /tmp /var/tmp /run "$HOME"; do
   [ -d "$d" ] && [ -w "$d" ] || continue

@@ -36,7 +36,7 @@ proptest! {
         cuts in prop::collection::vec(1usize..40, 1..400),
     ) {
         let chunks = Arc::new(Mutex::new(VecDeque::new()));
-        let mut shell = Shell::new(Box::new(Scripted { chunks: chunks.clone() }));
+        let mut shell = Shell::new(Box::new(Scripted { chunks: chunks.clone() }), false);
         let nonce = shell.nonce.clone();
         let mut bytes = format!("noise\nuid=5(me) gid=5(me)\n/home/me\nboot\nmachine\ntar \n{nonce}= hello\n").into_bytes();
         let mut expected = vec![];

@@ -1,0 +1,236 @@
+//! What the ledger is told of a step before its change happens.
+
+use std::sync::Arc;
+
+use super::fleet::target_name;
+use super::host::{Driver, Lost};
+use super::interpreter::Interpreter;
+use super::recording::{Book, Recording};
+use super::run::lock;
+use super::state::HostState;
+use super::step::{Status, Step};
+use super::turn::Draft;
+use crate::ledger::{self, Line};
+use crate::node::{Action, Done, Former, Identity, Lock, Transport};
+use crate::resources::{Change, ChangeKind, Resource};
+
+/// Modules that act on nothing that stays: they wait, look, or bring something here.
+const PASSING: &[&str] = &[
+    "add_host",
+    "assert",
+    "async_status",
+    "debug",
+    "fail",
+    "fetch",
+    "find",
+    "getent",
+    "group_by",
+    "pause",
+    "ping",
+    "reboot",
+    "set_fact",
+    "setup",
+    "slurp",
+    "stat",
+    "uri",
+    "wait_for",
+    "wait_for_connection",
+    "k8s_info",
+];
+
+/// One step's part of a block of the ledger.
+#[derive(Default)]
+pub struct Note {
+    lines: Vec<Line>,
+    paths: Vec<Former>,
+    owes: Vec<String>,
+    /// Goes between the block and the change.
+    pub guard: Option<Action>,
+}
+
+impl Note {
+    /// The change it tells of, where it is one.
+    pub fn change(&self) -> Option<&ledger::Change> {
+        self.lines.iter().find_map(|line| match line {
+            Line::Change(change) => Some(change),
+            _ => None,
+        })
+    }
+
+    /// Several steps that travel together are noted together.
+    pub fn join(&mut self, other: Self) {
+        self.lines.extend(other.lines);
+        self.paths.extend(other.paths);
+        self.owes.extend(other.owes);
+    }
+}
+
+impl Interpreter {
+    fn recording(&self) -> Option<&Arc<Recording>> {
+        self.run.options.recording.as_ref()
+    }
+
+    /// What is to be noted of a change. `st`: as it is before.
+    pub fn note(&self, st: &HostState, draft: &Draft, resource: &dyn Resource, change: &Change) -> Option<Note> {
+        let recording = self.recording()?;
+        let module = draft.module.map_or("", |m| m.name);
+        if change.actions.is_empty() || PASSING.contains(&module) {
+            return None;
+        }
+        let secret = draft.no_log || secret_content(recording, change);
+        let world = st.worlds.get(&draft.target).and_then(|t| t.worlds.get(&draft.identity.key())).cloned();
+        let former = ledger::former(&world.unwrap_or_default(), resource, change, secret);
+        let own = target_name(&draft.target) == self.host;
+        let owes = if own && !self.planning { self.would_owe(st, draft) } else { vec![] };
+        let says_nothing =
+            draft.task.changed_when.iter().any(|node| matches!(&node.value, crate::yaml::Yaml::Bool(false)));
+        if former.paths.is_empty()
+            && former.things.is_empty()
+            && owes.is_empty()
+            && (former.lost.is_none() || says_nothing)
+        {
+            return None;
+        }
+        let clean = |text: &str| recording.redactor.clean(text);
+        let id = recording.next_id();
+        let paths = former
+            .paths
+            .iter()
+            .enumerate()
+            .map(|(place, path)| Former { id: format!("{id}#{place}"), path: path.clone(), secret })
+            .collect();
+        let kind = match change.kind {
+            ChangeKind::Create => "create",
+            ChangeKind::Change => "change",
+            ChangeKind::Remove => "remove",
+            ChangeKind::Run => "run",
+        };
+        let line = ledger::Change {
+            id,
+            run: recording.run.id.clone(),
+            playbook: recording.run.playbook.clone(),
+            play: self.play.name.clone(),
+            role: draft.lineage.roles().first().map(|r| r.role.name.clone()),
+            task: clean(&draft.name),
+            item: draft.item.as_ref().filter(|_| !draft.no_log).map(|(_, label)| clean(label)),
+            action: draft.action.clone(),
+            tags: draft.tags.clone(),
+            path: draft.task.span.path_line(),
+            kind: kind.to_owned(),
+            paths: former.paths,
+            wrote: former.wrote,
+            things: former.things,
+            patch: former.patch.filter(|text| clean(text) == *text),
+            owes: owes.clone(),
+            lost: former.lost,
+            back: recording.back,
+            secret,
+        };
+        Some(Note { lines: vec![Line::Change(line)], paths, owes, guard: None })
+    }
+
+    /// The action that writes a note. `None`: there is nothing to write.
+    pub fn noting(&self, target: &str, identity: &Identity, note: Option<Note>) -> Vec<Action> {
+        let (Some(recording), Some(note)) = (self.recording(), note) else { return vec![] };
+        let book: Book = (target.to_owned(), identity.key());
+        let mut lines = recording.opening(&book, identity);
+        lines.extend(note.lines);
+        recording.owe(&book, &note.owes);
+        std::iter::once(block(&lines, note.paths)).chain(note.guard).collect()
+    }
+
+    /// A handler's step ended well, or had nothing to do: what is owed of it is paid.
+    pub fn paid(&self, step: &Step) {
+        let well = matches!(step.status, Status::Ok | Status::Changed | Status::Skipped);
+        if let Some(recording) = self.recording().filter(|_| step.handler && well && !self.planning) {
+            let key = match &step.role {
+                Some(role) => format!("{role} : {}", step.task),
+                None => step.task.clone(),
+            };
+            recording.pay(&self.host, &key);
+            self.run.debts.pay(&self.host, &key);
+        }
+    }
+}
+
+/// Lines as one block.
+pub fn block(lines: &[Line], paths: Vec<Former>) -> Action {
+    let text: String = lines.iter().map(Line::text).collect();
+    Action::Ledger { lines: Arc::new(text.into_bytes()), paths }
+}
+
+/// True if what a change writes holds a secret of the run.
+fn secret_content(recording: &Recording, change: &Change) -> bool {
+    change.actions.iter().any(|action| match action {
+        Action::WriteFile { content: crate::blob::Blob::Bytes(bytes), .. } => recording.is_secret(bytes),
+        _ => false,
+    }) || change.diff.iter().any(|d| recording.is_secret(d.before.as_bytes()))
+}
+
+impl Driver<'_> {
+    /// Takes the lock of the host's node, where the run changes nodes, and learns what is owed there.
+    pub(super) fn take_lock(&mut self, target: &str, identity: &Identity) -> Result<(), Lost> {
+        let interpreter = &self.interpreter;
+        let Some(recording) = interpreter.recording().cloned() else { return Ok(()) };
+        if target_name(target) != interpreter.host {
+            return Ok(());
+        }
+        let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
+        let holder = recording.holder();
+        let until = std::time::Instant::now() + recording.wait;
+        let mut told = false;
+        let (debts, bytes) = loop {
+            let mut node = lock(&conversation);
+            // The control machine itself serves many runs.
+            if node.kind() == Transport::Local {
+                return Ok(());
+            }
+            match node.lock(identity, &holder)? {
+                Lock::Ours => {
+                    let (debts, bytes) = node.debts();
+                    break (debts.to_owned(), bytes);
+                }
+                Lock::Held(other) if other.contains(&format!("(run {},", recording.run.id)) => return Ok(()),
+                Lock::Held(other) => {
+                    drop(node);
+                    if std::time::Instant::now() >= until {
+                        return Err(Lost {
+                            unreachable: false,
+                            message: format!("the node is locked by another run: {other}"),
+                            help: vec!["wait for it, or let kdeploy wait: --wait-lock SECONDS".to_owned()],
+                        });
+                    }
+                    if !told {
+                        interpreter.run.warn(format!("{}: waits for the lock of {other}", interpreter.host));
+                        told = true;
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(500));
+                }
+                Lock::Impossible(why) => {
+                    interpreter.run.warn(format!("{}: the node cannot be locked: {why}", interpreter.host));
+                    return Ok(());
+                }
+            }
+        };
+        let book: Book = (target.to_owned(), identity.key());
+        let names = interpreter.run.debts.learn(&interpreter.host, &debts);
+        recording.inherit(&book, identity, names);
+        recording.size(&book, identity, bytes);
+        Ok(())
+    }
+
+    /// What was noted must be known of the actions' outcomes: the note's own is dropped, and told where it failed.
+    pub fn without_note(noted: usize, mut dones: Vec<Done>) -> Vec<Done> {
+        let own: Vec<Done> = dones.drain(..noted.min(dones.len())).collect();
+        match own.into_iter().find(|done| matches!(done, Done::Failed { .. })) {
+            Some(failed) => vec![failed],
+            None => dones,
+        }
+    }
+}
+
+/// The lines of a ledger that tell what is owed.
+pub(super) fn debts_query(dir: &str) -> crate::world::Query {
+    let argv = ["grep", "-e", "\"owes\":\\[", "-e", "\"is\":\"paid\"", "--"].map(str::to_owned);
+    crate::world::Query::Read { argv: argv.into_iter().chain([format!("{dir}/ledger")]).collect() }
+}
