@@ -20,7 +20,7 @@ use serde_json::Value;
 /// How many playbooks are made.
 const PLAYBOOKS: u64 = 64;
 /// Of these the first are run by ansible-core too, which takes its time.
-const BY_ANSIBLE: u64 = 16;
+const BY_ANSIBLE: u64 = 4;
 /// As many as fit into half a minute.
 const EVERY_DAY: u64 = 16;
 const STATES: [&str; 3] = ["fresh", "half", "drifted"];
