@@ -6,6 +6,7 @@ pub mod blob;
 pub mod options;
 pub mod passwords;
 pub mod problem;
+pub mod process;
 pub mod prompt;
 pub mod source;
 pub mod yaml;
@@ -34,3 +35,6 @@ pub mod run;
 pub mod select;
 
 pub mod cli;
+
+#[cfg(test)]
+mod mutation_tests;

@@ -278,6 +278,7 @@ fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>) -> Arc<Engine> {
     Engine::new(EngineOptions {
         merge_mappings: settings.hash_behaviour() == HashBehaviour::Merge,
         allow_broken_conditionals: settings.allow_broken_conditionals(),
+        config: Some(Arc::new(crate::config::ansible_names::values(settings))),
         decrypt: has_secrets.then_some(decrypt),
         ..EngineOptions::default()
     })
@@ -605,6 +606,7 @@ fn run_options(
         fact_cache: fact_cache(request, settings)?,
         strategy: settings.text("strategy").unwrap_or("linear").to_owned(),
         poll_interval: settings.count("poll_interval").unwrap_or(15),
+        private_role_vars: settings.flag("private_role_vars", false),
         config_file: settings.ansible_cfg(),
         remote_port: settings.remote_port()?,
         become_flags: settings.text("become_flags").filter(|t| !t.is_empty()).map(str::to_owned),

@@ -18,8 +18,8 @@ use crate::yaml::Node;
 /// The one task of an ad hoc command.
 #[derive(Debug, Clone, Args)]
 pub struct AdHoc {
-    /// The module; `command` by default
-    #[arg(short, long, default_value = "command")]
+    /// The module; `command` by default, or what the setting `module_name` says
+    #[arg(short, long, default_value = "")]
     pub module_name: String,
     /// Its arguments: `key=value …`, a JSON mapping, or a command line
     #[arg(short, long = "args", default_value = "", allow_hyphen_values = true)]
@@ -33,6 +33,17 @@ pub struct AdHoc {
     /// Seconds after which the task is ended as failed
     #[arg(long, value_name = "SECONDS")]
     pub task_timeout: Option<u64>,
+}
+
+impl AdHoc {
+    /// Without `-m` the settings name the module.
+    pub fn or_default_module(mut self) -> Result<Self, Problems> {
+        if self.module_name.is_empty() {
+            let settings = crate::config::Settings::load(&std::env::current_dir().unwrap_or_default())?;
+            self.module_name = settings.text("module_name").unwrap_or("command").to_owned();
+        }
+        Ok(self)
+    }
 }
 
 impl Default for AdHoc {

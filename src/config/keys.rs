@@ -227,12 +227,6 @@ pub static KEYS: &[Key] = &[
         &[("defaults", "display_failed_stderr")],
         &["ANSIBLE_DISPLAY_FAILED_STDERR"],
     ),
-    Key::new(
-        "display_args_to_stdout",
-        Kind::Bool,
-        &[("defaults", "display_args_to_stdout")],
-        &["ANSIBLE_DISPLAY_ARGS_TO_STDOUT"],
-    ),
     Key::new("show_custom_stats", Kind::Bool, &[("defaults", "show_custom_stats")], &["ANSIBLE_SHOW_CUSTOM_STATS"]),
     Key::new(
         "show_task_path_on_failure",
@@ -354,6 +348,7 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
             "debug",
             "deprecation_warnings",
             "devel_warning",
+            "display_args_to_stdout",
             "display_traceback",
             "doc_fragment_plugins",
             "docsite_root_url",

@@ -4,6 +4,7 @@
 //! ANSIBLE_* variables, then kdeploy.toml, then ansible.cfg. Every value remembers where it came from.
 
 mod about;
+pub mod ansible_names;
 mod cfg;
 mod keys;
 mod settings;

@@ -39,7 +39,9 @@ pub struct Settings {
 impl Settings {
     /// The settings of this process in a working directory, before its command line.
     pub fn load(cwd: &Path) -> Result<Self, Problems> {
-        Self::from_start(&Start { cwd: cwd.to_owned(), ..Start::of_process() })
+        let settings = Self::from_start(&Start { cwd: cwd.to_owned(), ..Start::of_process() })?;
+        crate::process::hold(&settings);
+        Ok(settings)
     }
 
     /// The settings that hold in a given working directory and environment.

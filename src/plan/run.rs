@@ -58,6 +58,8 @@ pub struct RunOptions {
     pub fact_cache: super::kept::FactCache,
     /// The strategy of plays that name none.
     pub strategy: String,
+    /// A role's variables are seen by that role only (`private_role_vars`).
+    pub private_role_vars: bool,
     /// Seconds between looks at a background task, where it does not say so itself.
     pub poll_interval: u64,
     pub config_file: Option<PathBuf>,

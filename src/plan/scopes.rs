@@ -13,6 +13,12 @@ use crate::vars::Scope;
 use crate::yaml::Node;
 
 impl Interpreter {
+    /// The roles whose variables every task of the play sees.
+    fn shared_roles<'a>(&'a self, st: &'a HostState) -> impl Iterator<Item = &'a Arc<crate::playbook::RoleUse>> {
+        let all = self.play.roles.iter().chain(st.public_roles.iter());
+        all.filter(|_| !self.run.options.private_role_vars)
+    }
+
     /// The variables a task sees; `on_top` are those of the loop, `None` for the task: those of the place alone.
     ///
     /// The order is Ansible's (docs: "variable precedence"), weakest first.
@@ -38,7 +44,7 @@ impl Interpreter {
             ));
         }
         let around = lineage.roles();
-        for role in self.play.roles.iter().chain(st.public_roles.iter()) {
+        for role in self.shared_roles(st) {
             push(&run.role_scopes(role).defaults);
         }
         if let Some(own) = around.first() {
@@ -70,7 +76,7 @@ impl Interpreter {
                 scopes.push(scope.clone());
             }
         };
-        for role in self.play.roles.iter().chain(st.public_roles.iter()) {
+        for role in self.shared_roles(st) {
             push(&run.role_scopes(role).vars);
         }
         if let Some(own) = around.first() {

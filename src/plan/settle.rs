@@ -167,6 +167,7 @@ impl Interpreter {
             step.because = result.values.get("msg").map(resources::text_of);
         }
         add_lines(&mut result.values);
+        step.no_log |= result.hidden;
         step.result = result;
         step.ignored = match step.status {
             Status::Unreachable => draft.ignore_unreachable,

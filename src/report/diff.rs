@@ -16,7 +16,7 @@ pub fn unified(diff: &Diff) -> String {
     let after = if diff.after_header.is_empty() { "after" } else { &diff.after_header };
     similar::TextDiff::from_lines(diff.before.as_str(), diff.after.as_str())
         .unified_diff()
-        .context_radius(3)
+        .context_radius(crate::process::diff_context())
         .header(before, after)
         .to_string()
 }

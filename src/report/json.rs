@@ -141,7 +141,13 @@ pub fn value_json(value: &Value) -> Json {
         ValueKind::Map => {
             let mut map = Map::new();
             for key in value.try_iter().into_iter().flatten() {
-                map.insert(crate::resources::text_of(&key), value_json(&value.get_item(&key).unwrap_or_default()));
+                // As JSON names keys that are no text.
+                let name = match key.kind() {
+                    ValueKind::None => "null".to_owned(),
+                    ValueKind::Bool => key.is_true().to_string(),
+                    _ => crate::resources::text_of(&key),
+                };
+                map.insert(name, value_json(&value.get_item(&key).unwrap_or_default()));
             }
             Json::Object(map)
         }
@@ -150,6 +156,9 @@ pub fn value_json(value: &Value) -> Json {
         ValueKind::Bool => Json::Bool(value.is_true()),
         ValueKind::Number => match (i64::try_from(value.clone()), f64::try_from(value.clone())) {
             (Ok(int), _) if value.is_integer() => json!(int),
+            _ if value.is_integer() && u64::try_from(value.clone()).is_ok() => {
+                json!(u64::try_from(value.clone()).unwrap_or_default())
+            }
             (_, Ok(float)) => json!(float),
             _ => Json::String(value.to_string()),
         },

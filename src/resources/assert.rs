@@ -51,7 +51,7 @@ pub static TYPE: ResourceType = ResourceType {
 };
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    args.flag("quiet")?;
+    let quiet = args.flag("quiet")?;
     let message = |name: &str, default: &str| args.raw(name).cloned().unwrap_or_else(|| Value::from(default));
     let that = args.raw("that").cloned().unwrap_or_default();
     let conditions: Vec<Value> = match that.kind() {
@@ -64,14 +64,16 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             other => other,
         })?;
         if !holds {
+            let result = TaskResult { quiet, ..TaskResult::unchanged() };
             return Ok(Ready::boxed(Ok(Verdict::Failed(
-                TaskResult::unchanged()
+                result
                     .with("assertion", condition)
                     .with("evaluated_to", false)
                     .with("msg", message("fail_msg", "Assertion failed")),
             ))));
         }
     }
-    let result = TaskResult::unchanged().with("msg", message("success_msg", "All assertions passed"));
+    let result = TaskResult { quiet, ..TaskResult::unchanged() };
+    let result = result.with("msg", message("success_msg", "All assertions passed"));
     Ok(Ready::boxed(Ok(Verdict::Unchanged(result))))
 }

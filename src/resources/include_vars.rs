@@ -76,9 +76,7 @@ fn failure(message: &str, facts: Value, files: &[String]) -> Verdict {
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    if args.str("hash_behaviour")?.as_deref() == Some("merge") {
-        return Err(Problem::unsupported("`hash_behaviour: merge`").at(args.span("hash_behaviour")).into());
-    }
+    let merge = args.str("hash_behaviour")?.as_deref() == Some("merge");
     let dir_only = ["depth", "files_matching", "ignore_files", "ignore_unknown_extensions"];
     let file = match args.str("file")? {
         Some(file) => Some(file),
@@ -115,6 +113,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let from_dir = args.given("dir");
     let mut found: IndexMap<String, Node> = IndexMap::new();
     let mut read: Vec<String> = vec![];
+    let mut hidden = false;
     for path in paths {
         let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
         // A file named outright may have any extension, also none.
@@ -123,8 +122,13 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
                 continue;
             }
             let message = format!("{} does not have a valid extension: {}", path.display(), extensions.join(", "));
-            return Ok(Ready::boxed(Ok(failure(&message, nothing(), &read))));
+            let facts = match args.str("name")? {
+                Some(name) => kit::map([(name, nothing())]),
+                None => nothing(),
+            };
+            return Ok(Ready::boxed(Ok(failure(&message, facts, &read))));
         }
+        hidden |= yaml::read_source(&path).is_ok_and(|source| yaml::is_vaulted(&source.text));
         for (name, node) in variables_of(&path, setting)? {
             found.insert(name, node);
         }
@@ -141,11 +145,38 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         let entries = definitions.into_iter().map(|(k, v)| (Node::text(k, &v.span), v)).collect();
         definitions = vec![(name, Node::new(Yaml::Map(Arc::new(Mapping { entries })), span))];
     }
+    if merge {
+        for (name, node) in &mut definitions {
+            merge_with_present(name, node, setting)?;
+        }
+    }
     let facts = kit::map(definitions.iter().map(|(name, node)| (name.clone(), node.to_value())));
     let mut result =
         TaskResult::unchanged().with("ansible_facts", facts).with("ansible_included_var_files", Value::from(read));
     result.definitions = definitions;
+    result.hidden = hidden;
     Ok(Ready::boxed(Ok(Verdict::Unchanged(result))))
+}
+
+/// `hash_behaviour: merge`: a mapping goes together with what the variable holds.
+fn merge_with_present(name: &str, node: &mut Node, setting: &Setting) -> Result<(), Stop> {
+    if node.as_map().is_none() {
+        return Ok(());
+    }
+    let present = match (setting.evaluate)(name) {
+        Ok(value) if value.kind() == minijinja::value::ValueKind::Map => value,
+        // Not defined yet.
+        Ok(_) => return Ok(()),
+        Err(Stop::Invalid(problem)) if problem.code == "undefined-variable" => return Ok(()),
+        Err(stop) => return Err(stop),
+    };
+    let weak = crate::vars::Definition::Final(present);
+    if let Some(crate::vars::Definition::Written(merged)) =
+        crate::vars::merge_definitions(&weak, &crate::vars::Definition::Written(node.clone()))
+    {
+        *node = merged;
+    }
+    Ok(())
 }
 
 fn described(problem: &Problem) -> String {

@@ -197,6 +197,10 @@ pub struct TaskResult {
     /// Variables the task defines as written in a file (`include_vars`): templates in them are resolved at each use,
     /// as `vars::Definition::Written`. `values["ansible_facts"]` shows them as registered.
     pub definitions: Vec<(String, crate::yaml::Node)>,
+    /// It is not to be shown, as with `no_log` (variables out of a vaulted file).
+    pub hidden: bool,
+    /// It is of no interest unless asked for (`assert` with `quiet`).
+    pub quiet: bool,
 }
 
 impl TaskResult {

@@ -1,5 +1,6 @@
 //! `template`: a rendered file onto a node. The manual is doc/template.md.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -68,7 +69,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         Ok(args.str(name)?.filter(|text| text != default && !text.is_empty()))
     };
     let request = TemplateRequest {
-        variables: variables(setting, &path, &dest),
+        variables: variables(setting, &src, &path, &dest).map_err(|p| p.or_at(args.span("src")))?,
         trim_blocks: args.flag("trim_blocks")?,
         lstrip_blocks: args.flag("lstrip_blocks")?,
         newline_sequence: newline,
@@ -101,8 +102,12 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 }
 
 /// Variables a template sees besides the task's own.
-fn variables(setting: &Setting, path: &std::path::Path, dest: &str) -> Vec<(String, Value)> {
-    use std::os::unix::fs::MetadataExt;
+fn variables(
+    setting: &Setting,
+    src: &str,
+    path: &std::path::Path,
+    dest: &str,
+) -> Result<Vec<(String, Value)>, Problem> {
     let meta = std::fs::metadata(path).ok();
     let time = |seconds: i64| {
         jiff::Timestamp::from_second(seconds).map_or(String::new(), |t| {
@@ -113,7 +118,7 @@ fn variables(setting: &Setting, path: &std::path::Path, dest: &str) -> Vec<(Stri
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let uid = meta.as_ref().map_or(0, MetadataExt::uid);
     let mut all: Vec<(String, Value)> = vec![
-        ("template_host".to_owned(), host.into()),
+        ("template_host".to_owned(), host.clone().into()),
         ("template_path".to_owned(), full.clone().into()),
         ("template_fullpath".to_owned(), full.into()),
         ("template_destpath".to_owned(), dest.into()),
@@ -124,9 +129,25 @@ fn variables(setting: &Setting, path: &std::path::Path, dest: &str) -> Vec<(Stri
     // A variable of that name, given by the operator, wins.
     let given = (setting.evaluate)("ansible_managed").is_ok_and(|v| !v.is_undefined());
     if !given {
-        all.push(("ansible_managed".to_owned(), "Ansible managed".into()));
+        let text = (setting.evaluate)("lookup('config', 'DEFAULT_MANAGED_STR')").map(|v| super::text_of(&v));
+        let text = text.unwrap_or_else(|_| "Ansible managed".to_owned());
+        all.push(("ansible_managed".to_owned(), managed(&text, src, &host, meta.as_ref())?.into()));
     }
-    all
+    Ok(all)
+}
+
+/// The setting `ansible_managed`, with `{file}`, `{host}`, `{uid}` and the template's own time filled in.
+fn managed(text: &str, src: &str, host: &str, meta: Option<&std::fs::Metadata>) -> Result<String, Problem> {
+    let wrong = |e: minijinja::Error| {
+        let why = e.detail().map_or_else(|| e.to_string(), str::to_owned);
+        Problem::new("bad-setting", format!("the setting `ansible_managed` cannot be filled in: {why}"))
+    };
+    let names = [("file", src), ("host", host), ("uid", &owner_name(meta.map_or(0, MetadataExt::uid)))];
+    let names = names.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+    let filled = crate::template::str_format(text, &names).map_err(wrong)?;
+    let at = jiff::Timestamp::from_second(meta.map_or(0, MetadataExt::mtime)).unwrap_or_default();
+    let at = at.to_zoned(jiff::tz::TimeZone::system());
+    crate::template::format_time(&filled, &at).map_err(wrong)
 }
 
 /// The control machine's name of a uid.

@@ -163,7 +163,8 @@ impl Context {
             Yaml::Map(map) => {
                 let mut pairs = Vec::with_capacity(map.len());
                 for (key, value) in map.iter() {
-                    let key = if key.has_template() { self.value(key)? } else { lazy::key_value(key) };
+                    // Keys stay as written, also where they look like templates.
+                    let key = lazy::key_value(key);
                     let value = self.part(value)?;
                     if !super::is_omit(&value) {
                         pairs.push((key, value));
@@ -489,7 +490,11 @@ impl Context {
     pub(super) fn decrypt(&self, cipher: &str, span: &Span) -> Result<Value> {
         let failed = |message: String| EvalError::Failed(Problem::new("vault", message).at(span));
         match &self.engine.options.decrypt {
-            Some(decrypt) => decrypt(cipher).map(Value::from).map_err(failed),
+            Some(decrypt) => {
+                let text = decrypt(cipher).map_err(failed)?;
+                self.engine.note_vaulted(&text);
+                Ok(Value::from(text))
+            }
             None => Err(failed("a vaulted value needs a vault password".to_owned())
                 .map_problem(|p| p.help("give `--vault-password-file FILE` or `--ask-vault-pass`"))),
         }

@@ -365,5 +365,5 @@ fn values_keep_their_types_through_nodes() {
             "{a: \"{{ n }}\", b: \"{{ l }}\", c: \"{{ s }}\", d: \"{{ n }}x\", \"{{ s }}\": 1, e: 2.5, f: null}",
         ))
         .unwrap();
-    assert_eq!(super::repr(&value), "{'a': 5, 'b': [1, 5], 'c': '5', 'd': '5x', '5': 1, 'e': 2.5, 'f': None}");
+    assert_eq!(super::repr(&value), "{'a': 5, 'b': [1, 5], 'c': '5', 'd': '5x', '{{ s }}': 1, 'e': 2.5, 'f': None}");
 }

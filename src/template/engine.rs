@@ -26,6 +26,8 @@ pub struct Engine {
     templates: RwLock<HashMap<LexOptions, Templates>>,
     expressions: RwLock<HashMap<Arc<str>, Arc<Expr>>>,
     warnings: Mutex<Warnings>,
+    /// What `!vault` values hold, for the test `vault_encrypted`.
+    vaulted: RwLock<HashSet<String>>,
 }
 
 type Templates = HashMap<Arc<str>, Arc<Template>>;
@@ -47,6 +49,8 @@ pub struct EngineOptions {
     pub merge_mappings: bool,
     /// The control machine's environment for `lookup('env')`; tests give their own.
     pub env: Option<BTreeMap<String, String>>,
+    /// Ansible's settings for `lookup('config')`: value and origin by Ansible's names.
+    pub config: Option<Arc<HashMap<&'static str, (Value, String)>>>,
     /// How `!vault` values are read; without it they are an error.
     pub decrypt: Option<Decrypt>,
 }
@@ -74,6 +78,7 @@ impl Engine {
             templates: RwLock::default(),
             expressions: RwLock::default(),
             warnings: Mutex::default(),
+            vaulted: RwLock::default(),
         })
     }
 
@@ -134,6 +139,16 @@ impl Engine {
         }
         store.insert(Arc::from(text), expr.clone());
         Ok(expr)
+    }
+
+    /// Remembers that a text came out of the vault.
+    pub(super) fn note_vaulted(&self, text: &str) {
+        self.vaulted.write().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+    }
+
+    /// Did that text come out of the vault?
+    pub(super) fn was_vaulted(&self, text: &str) -> bool {
+        self.vaulted.read().unwrap_or_else(PoisonError::into_inner).contains(text)
     }
 
     /// Notes a warning, each place and message once.

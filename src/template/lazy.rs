@@ -10,7 +10,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr};
 use super::context::{Context, WeakContext};
 use super::eval::{Failed, failed};
 use super::{EvalError, python};
-use crate::yaml::{Node, Yaml};
+use crate::yaml::{Node, ScalarStyle, Yaml};
 
 /// One element, as written and as evaluated.
 #[derive(Debug)]
@@ -100,6 +100,7 @@ pub fn plain(node: &Node) -> Value {
         Yaml::Int(i) => Value::from(*i),
         Yaml::Float(f) => Value::from(*f),
         Yaml::BigInt(n) => Value::from(*n),
+        Yaml::Str(s) if s.style == ScalarStyle::Time => super::datetime::from_yaml(&s.text),
         Yaml::Str(s) => Value::from(&*s.text),
         Yaml::Seq(items) => Value::from(items.iter().map(plain).collect::<Vec<_>>()),
         Yaml::Map(map) => Value::from_pairs(map.iter().map(|(k, v)| (key_value(k), plain(v)))),

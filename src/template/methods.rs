@@ -40,6 +40,7 @@ const TEXT: &[&str] = &[
     "ljust",
     "lower",
     "lstrip",
+    "maketrans",
     "partition",
     "removeprefix",
     "removesuffix",
@@ -214,7 +215,8 @@ fn text_method(s: &str, call: Call) -> Result<Value, Error> {
     let texts = |parts: Vec<String>| list(parts.into_iter().map(Value::from));
     match call.name {
         "upper" => Ok(Value::from(s.to_uppercase())),
-        "lower" | "casefold" => Ok(Value::from(s.to_lowercase())),
+        "lower" => Ok(Value::from(s.to_lowercase())),
+        "casefold" => Ok(Value::from(s.to_lowercase().replace('ß', "ss").replace('ſ', "s").replace('ς', "σ"))),
         "capitalize" => Ok(Value::from(capitalized(s))),
         "title" => Ok(Value::from(title(s))),
         "swapcase" => Ok(Value::from(
@@ -228,9 +230,8 @@ fn text_method(s: &str, call: Call) -> Result<Value, Error> {
         "isupper" => Ok(Value::from(cased(s, char::is_uppercase, char::is_lowercase))),
         "istitle" => Ok(Value::from(s.chars().any(char::is_alphabetic) && title(s) == s)),
         "isspace" => Ok(every(s, is_space)),
-        "isdigit" | "isdecimal" => {
-            Ok(every(s, |c| c.is_numeric() && !c.is_alphabetic() && (c.is_ascii_digit() || !c.is_ascii())))
-        }
+        "isdigit" => Ok(every(s, |c| is_decimal(c) || is_superscript(c))),
+        "isdecimal" => Ok(every(s, is_decimal)),
         "isnumeric" => Ok(every(s, char::is_numeric)),
         "isalnum" => Ok(every(s, char::is_alphanumeric)),
         "isalpha" => Ok(every(s, char::is_alphabetic)),
@@ -342,9 +343,79 @@ fn text_method(s: &str, call: Call) -> Result<Value, Error> {
             let named = pairs(&mapping.unwrap_or_default())?.into_iter().map(|(k, v)| (text(&k), v)).collect();
             pyformat::str_format(s, &[], &named).map(Value::from)
         }
-        "encode" => Ok(Value::from_bytes(s.as_bytes().to_vec())),
+        "encode" => {
+            let [encoding, _errors] = call.bind(["encoding", "errors"], 0)?;
+            let encoding = super::args::opt_string(encoding.as_ref(), "encoding")?.unwrap_or_else(|| "utf-8".into());
+            match super::filters::data::encode(s, &encoding) {
+                Some(Some(bytes)) => Ok(Value::from_bytes(bytes)),
+                Some(None) => Err(err(format!("the text has characters that `{encoding}` has not"))),
+                None => Err(err(format!("the encoding `{encoding}` is not known"))),
+            }
+        }
+        "maketrans" => maketrans(call),
+        "translate" => translate(s, call),
         other => Err(super::call::unsupported(format!("the method `{other}` of text"))),
     }
+}
+
+/// A digit of any script's decimal numbers.
+fn is_decimal(c: char) -> bool {
+    // Decimal digits stand in blocks of ten that begin with a zero.
+    const ZEROS: &[u32] = &[
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
+        0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
+        0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
+    ];
+    ZEROS.iter().any(|zero| (*zero..*zero + 10).contains(&(c as u32)))
+}
+
+/// `²`, `①` and the like: digits, but not of a decimal number.
+fn is_superscript(c: char) -> bool {
+    matches!(c as u32, 0xb2 | 0xb3 | 0xb9 | 0x2070 | 0x2074..=0x2079 | 0x2080..=0x2089 | 0x2460..=0x2468 | 0x2474..=0x247c
+        | 0x2488..=0x2490 | 0x24ea | 0x24f5..=0x24fd | 0x24ff | 0x2776..=0x277e | 0x2780..=0x2788 | 0x278a..=0x2792)
+}
+
+/// `''.maketrans(…)`: a mapping from code points.
+fn maketrans(call: Call) -> Result<Value, Error> {
+    let [x, y, z] = call.bind(["x", "y", "z"], 1)?;
+    let x = x.unwrap_or_default();
+    let code = |c: char| Value::from(c as u32);
+    let Some(y) = y else {
+        let entries = pairs(&x)?.into_iter().map(|(k, v)| match k.as_str() {
+            Some(s) if s.chars().count() == 1 => Ok((s.chars().next().map_or(k.clone(), code), v)),
+            Some(_) => Err(err("a key of `maketrans` is one character or its number")),
+            None => Ok((k, v)),
+        });
+        return Ok(map(entries.collect::<Result<Vec<_>, Error>>()?));
+    };
+    let (from, to) = (string(&x, "x")?, string(&y, "y")?);
+    if from.chars().count() != to.chars().count() {
+        return Err(err("the first two texts of `maketrans` must have the same length"));
+    }
+    let mut entries: Vec<(Value, Value)> = from.chars().zip(to.chars()).map(|(a, b)| (code(a), code(b))).collect();
+    if let Some(z) = z {
+        entries.extend(string(&z, "z")?.chars().map(|c| (code(c), Value::from(()))));
+    }
+    Ok(map(entries))
+}
+
+/// `text.translate(table)`: characters by their code points; `None` drops one.
+fn translate(s: &str, call: Call) -> Result<Value, Error> {
+    let [table] = call.bind(["table"], 1)?;
+    let table = table.unwrap_or_default();
+    let mut out = String::new();
+    for c in s.chars() {
+        match get(&table, &Value::from(c as u32))? {
+            None => out.push(c),
+            Some(v) if v.is_none() => {}
+            Some(v) => match (v.as_str(), v.as_i64().and_then(|n| u32::try_from(n).ok()).and_then(char::from_u32)) {
+                (Some(s), _) => out.push_str(s),
+                (None, Some(c)) => out.push(c),
+                _ => return Err(err(format!("a character becomes text, a number or nothing, not {}", type_name(&v)))),
+            },
+        }
+    }
+    Ok(Value::from(out))
 }
 
 fn list_method(value: &Value, call: Call) -> Result<Value, Error> {
@@ -398,7 +469,25 @@ fn number_method(value: &Value, name: &str, positional: &[Value]) -> Option<Resu
             Err(e) => Err(e),
         },
         "is_integer" if !whole => Ok(Value::from(super::args::float(value).is_some_and(|f| f.fract() == 0.0))),
+        "to_bytes" if whole => to_bytes(value, positional),
         "conjugate" if positional.is_empty() => Ok(value.clone()),
         _ => return None,
     })
+}
+
+fn to_bytes(value: &Value, positional: &[Value]) -> Result<Value, Error> {
+    let length = positional.first().map_or(Ok(1), |n| size(n, "length"))?;
+    let big = positional.get(1).and_then(Value::as_str).is_none_or(|order| order == "big");
+    let number = u128::try_from(value.clone()).map_err(|_| err("a negative number has no bytes"))?;
+    let bytes = number.to_be_bytes();
+    let used = 16 - (number.leading_zeros() / 8) as usize;
+    if used > length || length > 1 << 20 {
+        return Err(err("the number is too large for that many bytes"));
+    }
+    let mut out = vec![0; length - used];
+    out.extend(&bytes[16 - used..]);
+    if !big {
+        out.reverse();
+    }
+    Ok(Value::from_bytes(out))
 }

@@ -51,3 +51,16 @@ pub fn deferred(outcome: Result<minijinja::Value, EvalError>) -> minijinja::Valu
 
 #[cfg(test)]
 mod properties;
+
+/// `text.format(**names)`.
+pub fn str_format(
+    text: &str,
+    names: &indexmap::IndexMap<String, minijinja::Value>,
+) -> Result<String, minijinja::Error> {
+    pyformat::str_format(text, &[], names)
+}
+
+/// Python's `strftime`.
+pub fn format_time(format: &str, moment: &jiff::Zoned) -> Result<String, minijinja::Error> {
+    datetime::format_time(format, moment, false, None)
+}

@@ -107,7 +107,11 @@ fn convert(kind: char, value: &Value, mut spec: Spec) -> Result<String, Error> {
     let numeric = matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
     let body = match kind {
         's' | 'r' | 'a' => {
-            let s = if kind == 's' { text(value) } else { repr(value) };
+            let s = match kind {
+                's' => text(value),
+                'r' => repr(value),
+                _ => ascii(&repr(value)),
+            };
             spec.zero = false;
             match spec.precision {
                 Some(p) => s.chars().take(p).collect(),
@@ -281,6 +285,20 @@ impl Spec {
     }
 }
 
+/// Python's `ascii()` of a `repr`.
+fn ascii(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c as u32 {
+            0..0x80 => out.push(c),
+            n @ 0x80..0x100 => out.push_str(&format!("\\x{n:02x}")),
+            n @ 0x100..0x1_0000 => out.push_str(&format!("\\u{n:04x}")),
+            n => out.push_str(&format!("\\U{n:08x}")),
+        }
+    }
+    out
+}
+
 fn grouped(digits: &str, separator: char) -> String {
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     let mut out = String::new();
@@ -293,9 +311,16 @@ fn grouped(digits: &str, separator: char) -> String {
     out + &digits[end..]
 }
 
+/// How the fields of a format find their arguments: `{}` in turn, or `{0}` by number, never both.
+#[derive(Default)]
+struct Numbering {
+    next: usize,
+    by_number: bool,
+}
+
 /// `format.format(*positional, **named)`.
 pub fn str_format(format: &str, positional: &[Value], named: &IndexMap<String, Value>) -> Result<String, Error> {
-    let mut auto = 0;
+    let mut auto = Numbering::default();
     fill(format, positional, named, &mut auto, 0)
 }
 
@@ -303,7 +328,7 @@ fn fill(
     format: &str,
     positional: &[Value],
     named: &IndexMap<String, Value>,
-    auto: &mut usize,
+    auto: &mut Numbering,
     depth: usize,
 ) -> Result<String, Error> {
     if depth > 2 {
@@ -350,7 +375,7 @@ fn one_field(
     field: &str,
     positional: &[Value],
     named: &IndexMap<String, Value>,
-    auto: &mut usize,
+    auto: &mut Numbering,
     depth: usize,
 ) -> Result<String, Error> {
     let (head, spec) = field.split_once(':').unwrap_or((field, ""));
@@ -358,10 +383,20 @@ fn one_field(
     let name_end = path.find(['.', '[']).unwrap_or(path.len());
     let (name, mut rest) = path.split_at(name_end);
     let index = if name.is_empty() {
-        *auto += 1;
-        Some(*auto - 1)
+        if auto.by_number {
+            return Err(err("the format numbers some of its fields and not others"));
+        }
+        auto.next += 1;
+        Some(auto.next - 1)
     } else {
-        name.parse::<usize>().ok()
+        let number = name.parse::<usize>().ok();
+        if number.is_some() {
+            auto.by_number = true;
+            if auto.next > 0 {
+                return Err(err("the format numbers some of its fields and not others"));
+            }
+        }
+        number
     };
     let mut value = match index {
         Some(i) => positional
@@ -380,6 +415,14 @@ fn one_field(
             let end = inner.find(['.', '[']).unwrap_or(inner.len());
             (Value::from(&inner[..end]), &inner[end..])
         };
+        if rest.starts_with('.')
+            && value.kind() == ValueKind::Number
+            && let Some(found) = super::eval::own_attribute(&value, &text(&key))
+        {
+            value = found;
+            rest = tail;
+            continue;
+        }
         if rest.starts_with('.') && value.kind() != ValueKind::Plain {
             return Err(err(format!("{} has no attribute `{}`", type_name(&value), text(&key))));
         }
@@ -389,7 +432,8 @@ fn one_field(
     }
     let value = match conversion {
         Some("s") => Value::from(text(&value)),
-        Some("r" | "a") => Value::from(repr(&value)),
+        Some("r") => Value::from(repr(&value)),
+        Some("a") => Value::from(ascii(&repr(&value))),
         None => value,
         Some(other) => return Err(err(format!("`!{other}` is no conversion"))),
     };
@@ -401,6 +445,11 @@ fn one_field(
 pub fn format_spec(value: &Value, spec_text: &str) -> Result<String, Error> {
     if spec_text.is_empty() {
         return Ok(text(value));
+    }
+    if matches!(super::datetime::type_name(value), Some("date" | "datetime" | "time")) {
+        let call =
+            super::args::Call { name: "strftime", positional: vec![Value::from(spec_text)], named: IndexMap::new() };
+        return super::datetime::method(value, call).map(|v| text(&v));
     }
     let chars: Vec<char> = spec_text.chars().collect();
     let mut spec = Spec::default();

@@ -35,6 +35,9 @@ fn write_repr(out: &mut String, value: &Value) {
         ValueKind::Number => out.push_str(&number(value)),
         ValueKind::String => write_str(out, value.as_str().unwrap_or_default()),
         ValueKind::Bytes => write_bytes(out, value.as_bytes().unwrap_or_default()),
+        ValueKind::Seq if super::eval::is_range(value) => {
+            let _ = write!(out, "{value}");
+        }
         ValueKind::Seq | ValueKind::Iterable => {
             let tuple = value.is_tuple();
             out.push(if tuple { '(' } else { '[' });
@@ -63,8 +66,8 @@ fn write_repr(out: &mut String, value: &Value) {
             }
             out.push('}');
         }
-        _ => match value.downcast_object_ref::<super::datetime::DateTime>() {
-            Some(moment) => out.push_str(&moment.repr()),
+        _ => match super::datetime::repr(value) {
+            Some(moment) => out.push_str(&moment),
             None => {
                 let _ = write!(out, "{value}");
             }

@@ -14,11 +14,10 @@ pub fn type_name(value: &Value) -> &'static str {
         ValueKind::String => "str",
         ValueKind::Bytes => "bytes",
         ValueKind::Seq | ValueKind::Iterable if value.is_tuple() => "tuple",
+        ValueKind::Seq if super::eval::is_range(value) => "range",
         ValueKind::Seq | ValueKind::Iterable => "list",
         ValueKind::Map => "dict",
         _ if super::is_omit(value) => "Omit",
-        _ if value.downcast_object_ref::<super::datetime::DateTime>().is_some() => "datetime",
-        _ if value.downcast_object_ref::<super::datetime::TimeDelta>().is_some() => "timedelta",
-        _ => "object",
+        _ => super::datetime::type_name(value).or_else(|| super::eval::type_name(value)).unwrap_or("object"),
     }
 }

@@ -27,6 +27,12 @@ pub struct EmitOptions {
     pub explicit_end: bool,
     /// Write what is beyond ASCII as it is.
     pub allow_unicode: bool,
+    /// A `%YAML` directive.
+    pub version: Option<String>,
+    /// What ends a line.
+    pub line_break: &'static str,
+    /// Texts of several lines as `|` blocks.
+    pub literal_blocks: bool,
 }
 
 /// `to_yaml`'s.
@@ -41,6 +47,9 @@ impl Default for EmitOptions {
             explicit_start: false,
             explicit_end: false,
             allow_unicode: true,
+            version: None,
+            line_break: "\n",
+            literal_blocks: false,
         }
     }
 }
@@ -75,7 +84,10 @@ pub fn emit(value: &Value, options: &EmitOptions) -> String {
         flow_level: 0,
         open_ended: false,
     };
-    if options.explicit_start {
+    if let Some(version) = &options.version {
+        emitter.out = format!("%YAML {version}\n");
+    }
+    if options.explicit_start || options.version.is_some() {
         emitter.write_indent();
         emitter.indicator("---", true, false, false);
     }
@@ -85,7 +97,7 @@ pub fn emit(value: &Value, options: &EmitOptions) -> String {
         emitter.indicator("...", true, false, false);
         emitter.write_indent();
     }
-    emitter.out
+    if options.line_break == "\n" { emitter.out } else { emitter.out.replace('\n', options.line_break) }
 }
 
 /// The data, with everything the layout depends on.
@@ -135,6 +147,9 @@ impl Tree {
                     .default_flow_style
                     .unwrap_or_else(|| entries.iter().all(|(k, v)| k.is_bare(options) && v.is_bare(options)));
                 Self::Map(entries, flow)
+            }
+            _ if matches!(crate::template::datetime::type_name(value), Some("date" | "datetime")) => {
+                typed(value.to_string())
             }
             _ => Self::text(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
         }
@@ -398,6 +413,9 @@ impl Emitter<'_> {
         let chars: Vec<char> = text.chars().collect();
         let can = Analysis::of(&chars, self.options.allow_unicode);
         let mut style = self.options.default_style.unwrap_or(' ');
+        if self.options.literal_blocks && text.contains('\n') {
+            style = '|';
+        }
         if place.simple_key && can.multiline {
             style = '"';
         }

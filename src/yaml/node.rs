@@ -44,6 +44,8 @@ pub enum ScalarStyle {
     DoubleQuoted,
     Literal,
     Folded,
+    /// A date or time, written plainly; the text is Python's for it.
+    Time,
 }
 
 /// A mapping in the file's order; of duplicate keys only the last is kept (the reader warns).

@@ -23,6 +23,7 @@ impl Node {
                 let start = (self.span.start + text_offset).min(self.span.end);
                 return Span::new(file, start, start.saturating_add(len).min(self.span.end));
             }
+            ScalarStyle::Time => None,
             ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => walk.flow(scalar.style),
             ScalarStyle::Literal | ScalarStyle::Folded => walk.block(),
         };

@@ -17,6 +17,7 @@ use super::node::{Mapping, Node, Scalar, ScalarStyle, Yaml};
 use super::resolve::{self, Resolved};
 use super::source::{is_vaulted, read_source};
 use crate::problem::Problem;
+use crate::process::{self, Duplicates};
 use crate::source::{SourceFile, Span};
 
 /// Collections within collections, aliases followed.
@@ -410,14 +411,16 @@ impl<'a> Reader<'a> {
                 && !self.json
             {
                 let shown = key.node.scalar_text().unwrap_or_else(|| "null".into());
-                self.warnings.push(
-                    Problem::new(
-                        "duplicate-key",
-                        format!("the key `{shown}` stands twice in this mapping; the last one counts"),
-                    )
-                    .at(&key.node.span)
-                    .note(format!("first at {}", first.span)),
-                );
+                let problem = |end: &str| {
+                    Problem::new("duplicate-key", format!("the key `{shown}` stands twice in this mapping{end}"))
+                        .at(&key.node.span)
+                        .note(format!("first at {}", first.span))
+                };
+                match process::duplicates() {
+                    Duplicates::Warn => self.warnings.push(problem("; the last one counts")),
+                    Duplicates::Error => return Err(problem("")),
+                    Duplicates::Ignore => {}
+                }
             }
             insert(&mut own, name, key.node, value.node);
         }
@@ -551,6 +554,8 @@ impl<'a> Reader<'a> {
         };
         let mut key_only = false;
         let string = |text: &str| Yaml::Str(Scalar { text: Arc::from(text), style, is_unsafe: meaning.is_unsafe });
+        let moment =
+            |text: &str| Yaml::Str(Scalar { text: Arc::from(text), style: ScalarStyle::Time, is_unsafe: false });
         let bad = |message: String| {
             let problem = Problem::new("bad-value", message).at(&span);
             if meaning.core.is_none() {
@@ -568,7 +573,7 @@ impl<'a> Reader<'a> {
             }
             Some("null") => Yaml::Null,
             Some("timestamp") => match resolve::timestamp(text) {
-                Some(time) => string(&time.map_err(bad)?),
+                Some(time) => moment(&time.map_err(bad)?),
                 None => return Err(bad(format!("`{text}` is not a date or time"))),
             },
             Some("vault") => Yaml::Vault(Arc::from(text)),
@@ -586,7 +591,7 @@ impl<'a> Reader<'a> {
                     Resolved::Bool(b) => Yaml::Bool(b),
                     Resolved::Int(n) => resolve::int_value(n),
                     Resolved::Float(f) => Yaml::Float(f),
-                    Resolved::Time(t) => string(&t),
+                    Resolved::Time(t) => moment(&t),
                     Resolved::Str => string(text),
                     Resolved::Merge | Resolved::DefaultValue => {
                         key_only = true;

@@ -18,6 +18,7 @@ impl Node {
             Yaml::Int(n) => Value::from(*n),
             Yaml::BigInt(n) => Value::from(*n),
             Yaml::Float(f) => Value::from(*f),
+            Yaml::Str(s) if s.style == ScalarStyle::Time => crate::template::datetime::from_yaml(&s.text),
             Yaml::Str(s) => Value::from(s.text.clone()),
             Yaml::Seq(items) => items.iter().map(Node::to_value).collect(),
             Yaml::Map(map) => Value::from_pairs(map.iter().map(|(k, v)| (k.to_value(), v.to_value()))),
@@ -46,7 +47,13 @@ impl Node {
                 }
                 Yaml::Map(Arc::new(map))
             }
-            _ => value.as_str().map_or_else(|| text(&value.to_string()), text),
+            _ => match (value.as_str(), crate::template::datetime::type_name(value)) {
+                (Some(s), _) => text(s),
+                (None, Some("date" | "datetime")) => {
+                    Yaml::Str(Scalar { text: Arc::from(value.to_string()), style: ScalarStyle::Time, is_unsafe: false })
+                }
+                (None, _) => text(&value.to_string()),
+            },
         };
         Self::new(yaml, span.clone())
     }

@@ -30,23 +30,34 @@ pub fn run(
 }
 
 fn connect(python: &Path, env: &[(&str, String)]) -> std::io::Result<UnixStream> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/runner.py");
+    let (stream, _) = server(python, "runner.py", &[], env)?;
+    Ok(stream)
+}
+
+/// A connection to the server that a script of tests/oracle is, and its socket; started if it does not run.
+pub fn server(
+    python: &Path,
+    script: &str,
+    words: &[&str],
+    env: &[(&str, String)],
+) -> std::io::Result<(UnixStream, PathBuf)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle").join(script);
     let mut hasher = DefaultHasher::new();
     (python, env, &script, std::fs::read(&script)?).hash(&mut hasher);
     let socket = std::env::temp_dir().join(format!("kdeploy-oracle-{:x}", hasher.finish()));
     if let Ok(stream) = UnixStream::connect(&socket) {
-        return Ok(stream);
+        return Ok((stream, socket));
     }
     let lock = std::fs::File::create(socket.with_extension("lock"))?;
     lock.lock()?;
     if let Ok(stream) = UnixStream::connect(&socket) {
-        return Ok(stream);
+        return Ok((stream, socket));
     }
-    start(python, &script, &socket, env)?;
+    start(python, &script, words, &socket, env)?;
     let begin = Instant::now();
     loop {
         match UnixStream::connect(&socket) {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok((stream, socket)),
             Err(error) if begin.elapsed() > STARTUP => return Err(error),
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
@@ -54,11 +65,18 @@ fn connect(python: &Path, env: &[(&str, String)]) -> std::io::Result<UnixStream>
 }
 
 /// The process outlives this test: nothing of the test's is left open in it.
-fn start(python: &Path, script: &Path, socket: &PathBuf, env: &[(&str, String)]) -> std::io::Result<()> {
+fn start(
+    python: &Path,
+    script: &Path,
+    words: &[&str],
+    socket: &PathBuf,
+    env: &[(&str, String)],
+) -> std::io::Result<()> {
     let _ = std::fs::remove_file(socket);
     let log = std::fs::File::create(socket.with_extension("log"))?;
     Command::new(python)
         .arg(script)
+        .args(words)
         .arg(socket)
         .envs(env.iter().map(|(k, v)| (k, v)))
         .current_dir("/")

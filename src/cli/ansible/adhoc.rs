@@ -44,7 +44,8 @@ pub struct AdHocArgs {
 }
 
 impl AdHocArgs {
-    pub fn run(self) -> Result<u8, Failure> {
+    pub fn run(mut self) -> Result<u8, Failure> {
+        self.adhoc = self.adhoc.or_default_module()?;
         let module = self.adhoc.module_name.as_str();
         let short = module.rsplit('.').next().unwrap_or(module);
         if matches!(short, "command" | "shell" | "script" | "raw" | "win_command" | "win_shell")

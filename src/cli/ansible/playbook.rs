@@ -111,21 +111,59 @@ impl PlaybookArgs {
         request.reporter = Some(&make);
         request.ask = terminal::operator();
         let project = Project::load(&request).map_err(limited)?;
+        let marks =
+            self.foreign.check && callback == Callback::Default && settings()?.flag("check_mode_markers", false);
         if let Some(report) = report.get() {
             self.head(report, &project);
+            if marks {
+                report.dry_run();
+            }
         }
         terminal::catch_interrupts();
         let outcome = project.apply(None, &terminal::interrupted);
         crate::cli::history::keep(&project, &outcome);
         project.finish_progress();
         if let Some(report) = report.get().filter(|_| !outcome.aborted) {
+            if let Some(path) = self.retry_file(&outcome)? {
+                report.remark(&format!("\tto retry, use: --limit @{}", path.display()));
+            }
             report.recap(&outcome);
+            if marks {
+                report.dry_run();
+            }
         }
         Ok(exit_code(&outcome))
     }
 }
 
 impl PlaybookArgs {
+    /// Writes the hosts that failed into a file for `--limit`, if the settings ask for it.
+    fn retry_file(&self, outcome: &crate::plan::Outcome) -> Result<Option<std::path::PathBuf>, Failure> {
+        let settings = settings()?;
+        let failed: Vec<&str> =
+            outcome.hosts.iter().filter(|(_, f)| f.failed + f.unreachable > 0).map(|(name, _)| name.as_str()).collect();
+        if failed.is_empty() || !settings.flag("retry_files_enabled", false) {
+            return Ok(None);
+        }
+        let Some(playbook) = self.playbooks.last().map(std::path::Path::new) else { return Ok(None) };
+        let name = playbook.with_extension("retry");
+        let path = match settings.path("retry_files_save_path") {
+            Some(dir) => dir.join(name.file_name().unwrap_or_default()),
+            None => std::path::absolute(&name).unwrap_or(name),
+        };
+        if let Some(dir) = path.parent() {
+            // Whether it can be written is told by the next step.
+            drop(std::fs::create_dir_all(dir));
+        }
+        match std::fs::write(&path, format!("{}\n", failed.join("\n"))) {
+            Ok(()) => Ok(Some(path)),
+            Err(e) => {
+                terminal::say(&format!("[WARNING]: Could not create retry file '{}'.\t{e}", path.display()));
+                Ok(None)
+            }
+        }
+    }
+
     /// What `-v` and `-vv` say before the first play.
     fn head(&self, report: &crate::report::ansible::Reporter, project: &Project) {
         if self.foreign.verbose >= 1 {

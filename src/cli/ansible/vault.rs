@@ -345,7 +345,7 @@ fn encrypt_strings(args: &StringArgs) -> Result<(), Failure> {
     if from_stdin {
         let text = standard_input()?;
         if text.is_empty() {
-            return Err(Failure::error("stdin was empty, not encrypting"));
+            return Err(Failure::options("stdin was empty, not encrypting"));
         }
         values.push(Value { text, name: args.stdin_name.clone(), source: Some("stdin") });
     }

@@ -10,6 +10,7 @@ use crate::resources::Diff;
 use super::dump::{self, module_of};
 use super::origin;
 use super::screen::{Color, Screen};
+use super::stats::Stats;
 use super::{Form, Options};
 
 pub struct Default {
@@ -20,11 +21,13 @@ pub struct Default {
     path: String,
     /// Errors are told once, whatever the number of hosts.
     told: std::collections::BTreeSet<String>,
+    stats: Stats,
 }
 
 impl Default {
     pub fn new(options: Options, screen: Arc<Screen>) -> Self {
-        Self { options, screen, pending: None, path: String::new(), told: std::collections::BTreeSet::new() }
+        let told = std::collections::BTreeSet::new();
+        Self { options, screen, pending: None, path: String::new(), told, stats: Stats::default() }
     }
 
     /// The task's header, if it was not printed yet.
@@ -38,7 +41,7 @@ impl Default {
     }
 
     fn verbose(&self, step: &Step) -> bool {
-        self.options.verbosity > 0 || (speaks(step) && matches!(step.status, Status::Ok | Status::Changed))
+        self.options.verbosity > 0 || told_at_length(step)
     }
 
     /// ` => {…}` where the result is shown.
@@ -51,18 +54,32 @@ impl Default {
 
     fn body(&self, step: &Step) -> String {
         let mut map = dump::result(step);
-        let speaks = speaks(step) && matches!(step.status, Status::Ok | Status::Changed);
+        let speaks = told_at_length(step);
         if speaks && module_of(step) == "debug" {
             map.remove("changed");
+            let by_name = !map.contains_key("msg");
             for key in item_keys(step) {
-                map.remove(&key);
+                // A variable that is shown leaves the item beside it.
+                if !by_name || key.starts_with("ansible_") {
+                    map.remove(&key);
+                }
             }
+        } else if step.no_log {
+        } else if step.status == Status::Skipped && module_of(step) == "debug" {
+            map.retain(|key, _| !matches!(key.as_str(), "changed" | "skip_reason"));
         } else if step.status == Status::Skipped
             && let Some(because) = &step.because
+            && !map.contains_key("skipped_reason")
         {
             map.entry("skip_reason").or_insert(because.clone().into());
         }
-        if speaks || self.options.verbosity >= 3 { dump::indented(&map) } else { dump::compact(&map) }
+        if self.options.yaml_results {
+            dump::as_yaml(&map)
+        } else if speaks || self.options.verbosity >= 3 {
+            dump::indented(&map)
+        } else {
+            dump::compact(&map)
+        }
     }
 
     fn result_line(&mut self, text: &str, color: Color) {
@@ -93,7 +110,9 @@ impl Default {
         let text = diffs_text(step, &self.screen);
         if !text.is_empty() {
             self.header();
-            self.screen.line(&text, Color::Plain);
+            // Nothing follows a word about what is not shown.
+            let only_words = text.lines().all(|line| line.starts_with("diff skipped: "));
+            self.screen.line(if only_words { text.trim_end() } else { &text }, Color::Plain);
         }
     }
 }
@@ -115,6 +134,15 @@ fn in_words(diff: &Diff, module: &str) -> Diff {
                 map.insert("path".to_owned(), path.clone().into());
                 format!("{}\n", dump::indented(&map))
             };
+            // What is made anew is told by its state alone.
+            if diff.before.lines().any(|l| l == "state: absent") {
+                let kept = |text: &str| {
+                    let all: Vec<&str> =
+                        text.lines().filter(|l| !l.starts_with("mode: ") && !l.starts_with("src: ")).collect();
+                    all.iter().map(|l| format!("{l}\n")).collect::<String>()
+                };
+                (diff.before, diff.after) = (kept(&diff.before), kept(&diff.after));
+            }
             diff.before = as_json(&diff.before);
             diff.after = as_json(&diff.after);
             diff.before_header = String::new();
@@ -148,8 +176,24 @@ fn diff_text(diff: &Diff, screen: &Screen) -> String {
     let before = header(&diff.before_header, "before");
     let after = header(&diff.after_header, "after");
     let named = Diff { before_header: before, after_header: after, ..diff.clone() };
-    let text = super::super::diff::unified(&named);
+    // Contents that are not shown say why.
     let mut out = String::new();
+    let limit = crate::process::max_diff_size();
+    let sides = [("destination", stand_in(&diff.before)), ("source", stand_in(&diff.after))];
+    for (side, told) in &sides {
+        if told.is_some_and(|(size, text)| size <= limit && !text) {
+            out.push_str(&format!("diff skipped: {side} file appears to be binary\n"));
+        }
+    }
+    for (side, told) in &sides {
+        if told.is_some_and(|(size, _)| size > limit) {
+            out.push_str(&format!("diff skipped: {side} file size is greater than {limit}\n"));
+        }
+    }
+    if !out.is_empty() {
+        return out;
+    }
+    let text = super::super::diff::unified(&named);
     for line in text.lines() {
         let color = match line.as_bytes().first() {
             Some(b'+') => Color::DiffAdd,
@@ -163,9 +207,31 @@ fn diff_text(diff: &Diff, screen: &Screen) -> String {
     out
 }
 
+/// The line that stands for a content that is not shown: its size, and whether it is text.
+fn stand_in(side: &str) -> Option<(u64, bool)> {
+    let inner = side.trim_end().strip_prefix('(')?.strip_suffix(')')?;
+    let (is_text, rest) = match (inner.strip_prefix("text, "), inner.strip_prefix("binary, ")) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => (false, inner),
+    };
+    let (size, rest) = rest.split_once(" bytes")?;
+    (rest.is_empty() || rest.starts_with(", sha1 ")).then_some((size.parse().ok()?, is_text))
+}
+
 /// Results that are printed whatever the verbosity.
 pub fn speaks(step: &Step) -> bool {
     matches!(module_of(step), "debug" | "assert") && !step.no_log
+}
+
+/// Results that are shown over several lines whatever the verbosity: what `debug` says, and what `assert` found.
+fn told_at_length(step: &Step) -> bool {
+    let over = match module_of(step) {
+        "debug" => matches!(step.status, Status::Ok | Status::Changed),
+        "assert" => matches!(step.status, Status::Ok | Status::Changed | Status::Failed) && !step.invalid,
+        _ => false,
+    };
+    over && speaks(step) && !step.result.quiet
 }
 
 /// What a loop adds to an item's result.
@@ -226,8 +292,19 @@ impl Form for Default {
     fn step(&mut self, step: &Step) {
         let host = host_label(step);
         let item = item_label(step);
+        self.stats.take(step);
         if matches!(step.status, Status::Ok | Status::Changed) {
             self.diff(step);
+        }
+        if let Some(job) = step.result.values.get("ansible_job_id")
+            && step.result.values.contains_key("rc")
+            && module_of(step) != "async_status"
+        {
+            let (word, color) = match step.status {
+                Status::Failed => ("FAILED", Color::Error),
+                _ => ("OK", Color::Debug),
+            };
+            self.result_line(&format!("ASYNC {word} on {}: jid={}", step.host, crate::resources::text_of(job)), color);
         }
         match (step.status, &item) {
             // Told when all hosts are through.
@@ -252,13 +329,17 @@ impl Form for Default {
             }
             (Status::Failed, item) => {
                 self.error(step);
+                if self.options.path_on_failure {
+                    let text = format!("task path: {}", self.path);
+                    self.failure(&text, Color::Debug);
+                }
                 let body = self.body(step);
                 match item {
                     Some(item) => self.failure(&format!("failed: [{host}] (item={item}) => {body}"), Color::Error),
                     None => self.failure(&format!("fatal: [{host}]: FAILED! => {body}"), Color::Error),
                 }
                 if step.ignored && item.is_none() {
-                    self.failure("...ignoring", Color::Skip);
+                    self.result_line("...ignoring", Color::Skip);
                 }
             }
             (Status::Unreachable, _) => {
@@ -266,7 +347,7 @@ impl Form for Default {
                 let body = self.body(step);
                 self.failure(&format!("fatal: [{host}]: UNREACHABLE! => {body}"), Color::Unreachable);
                 if step.ignored {
-                    self.failure("...ignoring", Color::Skip);
+                    self.result_line("...ignoring", Color::Skip);
                 }
             }
         }
@@ -298,7 +379,7 @@ impl Form for Default {
                 self.result_line(&format!("skipping: [{}]{shown}", host_label(first)), Color::Skip);
             }
         } else if steps.iter().any(|s| s.status == Status::Failed && s.ignored) {
-            self.failure("...ignoring", Color::Skip);
+            self.result_line("...ignoring", Color::Skip);
         }
     }
 
@@ -356,5 +437,11 @@ impl Form for Default {
             );
         }
         self.screen.line("", Color::Plain);
+        if self.options.custom_stats && !self.stats.is_empty() {
+            self.screen.banner("CUSTOM STATS: ");
+            for line in self.stats.lines(self.options.yaml_results) {
+                self.screen.line(&line, Color::Plain);
+            }
+        }
     }
 }

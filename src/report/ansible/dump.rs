@@ -17,7 +17,13 @@ pub fn result(step: &Step) -> Map<String, Json> {
     let module = module_of(step);
     if step.no_log {
         map.insert("censored".into(), CENSORED.into());
-        map.insert("changed".into(), step.result.changed.into());
+        if let Some(attempts) = step.result.values.get("attempts") {
+            map.insert("attempts".into(), value_json(attempts));
+        }
+        // An item's result says it only if it is so.
+        if step.item.is_none() || step.result.changed {
+            map.insert("changed".into(), step.result.changed.into());
+        }
         return map;
     }
     for (key, value) in &step.result.values {
@@ -43,6 +49,10 @@ pub fn result(step: &Step) -> Map<String, Json> {
     }
     map.remove("skipped");
     map.remove("failed");
+    // A loop over nothing.
+    if step.status == Status::Skipped && map.contains_key("skipped_reason") {
+        map.retain(|key, _| key == "skipped_reason");
+    }
     map
 }
 
@@ -64,6 +74,25 @@ pub fn indented(value: &Map<String, Json>) -> String {
 /// As `oneline` prints it: nothing after commas.
 pub fn tight(value: &Map<String, Json>) -> String {
     written(&sorted(&Json::Object(value.clone())), Spaced { comma: b"," })
+}
+
+/// As YAML below the line it belongs to.
+pub fn as_yaml(value: &Map<String, Json>) -> String {
+    let mut value = value.clone();
+    // Lines are shown as the text they come from.
+    for (name, lines) in [("stdout", "stdout_lines"), ("stderr", "stderr_lines")] {
+        if value.contains_key(name) && value.contains_key(lines) {
+            value.insert(lines.to_owned(), "<omitted>".into());
+        }
+    }
+    let options = crate::yaml::EmitOptions { literal_blocks: true, ..crate::yaml::EmitOptions::nice() };
+    let text = crate::yaml::emit(&minijinja_value(&Json::Object(value)), &options);
+    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("\n    {line}") }).collect()
+}
+
+/// As a value that can be written as YAML.
+pub fn minijinja_value(json: &Json) -> minijinja::Value {
+    crate::resources::common::kit::from_json(json)
 }
 
 pub fn sorted(value: &Json) -> Json {

@@ -97,6 +97,10 @@ impl Linear {
         self.screen.line(&format!("{plays} plays in {name}"), Color::Verbose);
     }
 
+    pub fn banner(&self, text: &str) {
+        self.screen.banner(text);
+    }
+
     /// Whatever is held back.
     pub fn flush(&self) {
         lock(&self.state).end_play();

@@ -88,7 +88,7 @@ impl Form for Minimal {
             }
         }
         let asynchronous = map.contains_key("ansible_job_id");
-        let command = is_command(step) && !asynchronous && map.contains_key("rc");
+        let command = is_command(step) && !asynchronous && (map.contains_key("rc") || map.contains_key("timedout"));
         let (word, color) = match step.status {
             Status::Ok | Status::Unknown => ("SUCCESS", Color::Ok),
             Status::Changed => ("CHANGED", Color::Changed),

@@ -10,6 +10,7 @@ mod linear;
 mod minimal;
 mod origin;
 mod screen;
+mod stats;
 
 use std::sync::Arc;
 
@@ -56,7 +57,9 @@ pub struct Options {
     pub ok_hosts: bool,
     pub failed_stderr: bool,
     pub check_markers: bool,
-    pub args_to_stdout: bool,
+    pub yaml_results: bool,
+    pub custom_stats: bool,
+    pub path_on_failure: bool,
     /// The task of `ansible`, as it names it in errors.
     pub adhoc: Option<String>,
     /// Also writes each host's result into this folder (`ansible -t`).
@@ -73,7 +76,9 @@ impl Options {
             ok_hosts: settings.flag("display_ok_hosts", true),
             failed_stderr: settings.flag("display_failed_stderr", false),
             check_markers: settings.flag("check_mode_markers", false),
-            args_to_stdout: settings.flag("display_args_to_stdout", false),
+            yaml_results: settings.text("result_format") == Some("yaml"),
+            custom_stats: settings.flag("show_custom_stats", false),
+            path_on_failure: settings.flag("show_task_path_on_failure", false),
             adhoc: None,
             tree: None,
         }
@@ -124,6 +129,16 @@ impl Reporter {
         self.linear.playbook(name, plays);
     }
 
+    /// Says before and after a run that it was in check mode, where settings ask for such marks.
+    pub fn dry_run(&self) {
+        self.linear.banner("DRY RUN");
+    }
+
+    /// A line that stands between the last task and the recap.
+    pub fn remark(&self, text: &str) {
+        self.linear.preface(text);
+    }
+
     /// The end: figures of every host that took part.
     pub fn recap(&self, outcome: &Outcome) {
         self.linear.recap(outcome);
@@ -156,5 +171,9 @@ pub fn screen(settings: &Settings, redactor: &Redactor) -> Screen {
     } else {
         std::io::stdout().is_terminal() && std::env::var("TERM").as_deref() != Ok("dumb")
     };
-    Screen::new(color, redactor.clone())
+    let screen = Screen::new(color, redactor.clone());
+    match settings.path("log_path") {
+        Some(path) => screen.logging_to(&path),
+        None => screen,
+    }
 }

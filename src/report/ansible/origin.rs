@@ -53,6 +53,9 @@ pub fn error(step: &Step, adhoc: Option<&str>) -> String {
     out
 }
 
+/// Longer lines are cut, as Ansible cuts them.
+const LINE: usize = 120;
+
 /// `Origin: path:line:column` and the lines there, with two before.
 pub fn place_text(span: &Span) -> String {
     let (line, column) = span.file.line_col(span.start);
@@ -61,7 +64,11 @@ pub fn place_text(span: &Span) -> String {
     let width = line.to_string().len();
     let first = line.saturating_sub(2).max(1);
     for (index, text) in span.file.text.lines().enumerate().skip(first - 1).take(line + 1 - first) {
-        out.push_str(format!("{:>width$} {text}", index + 1).trim_end());
+        let mut shown = format!("{:>width$} {text}", index + 1);
+        if shown.chars().count() > LINE {
+            shown = shown.chars().take(LINE - 3).collect::<String>() + "...";
+        }
+        out.push_str(shown.trim_end());
         out.push('\n');
     }
     out.push_str(&format!("{}^ column {column}\n", " ".repeat(width + column)));

@@ -43,6 +43,8 @@ pub struct Screen {
     pub color: bool,
     width: usize,
     redactor: Redactor,
+    /// The file of the setting `log_path`.
+    log: Option<std::sync::Mutex<std::fs::File>>,
 }
 
 /// The width Ansible takes where there is no terminal.
@@ -50,7 +52,39 @@ const WIDTH: usize = 79;
 
 impl Screen {
     pub fn new(color: bool, redactor: Redactor) -> Self {
-        Self { color, width: width(), redactor }
+        Self { color, width: width(), redactor, log: None }
+    }
+
+    /// The same, writing everything into a file too; one that cannot be written is left out, with a word.
+    pub fn logging_to(mut self, path: &std::path::Path) -> Self {
+        use std::os::unix::fs::OpenOptionsExt;
+        match std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path) {
+            Ok(file) => self.log = Some(std::sync::Mutex::new(file)),
+            Err(e) => self.error(
+                &format!(
+                    "[WARNING]: log file at '{}' is not writeable and we cannot create it, aborting: {e}",
+                    path.display()
+                ),
+                Color::Warn,
+            ),
+        }
+        self
+    }
+
+    fn note(&self, text: &str, level: &str) {
+        let Some(file) = &self.log else { return };
+        let now = jiff::Zoned::now();
+        let stamp = now.strftime("%Y-%m-%d %H:%M:%S");
+        let millis = now.subsec_nanosecond() / 1_000_000;
+        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+        let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A full disk is no error of the run.
+        drop(writeln!(
+            file,
+            "{stamp},{millis:03} p={} u={user} n=ansible {level}| {}",
+            std::process::id(),
+            text.trim_start_matches('\n')
+        ));
     }
 
     /// Text in a colour, line by line.
@@ -65,14 +99,21 @@ impl Screen {
 
     /// A line on standard output.
     pub fn line(&self, text: &str, color: Color) {
-        let text = self.paint(&self.redactor.clean(text), color);
+        let text = self.redactor.clean(text);
+        if !text.is_empty() {
+            self.note(&text, "INFO");
+        }
+        let text = self.paint(&text, color);
         // A reader that went away is no error of the run.
         drop(writeln!(std::io::stdout().lock(), "{text}"));
     }
 
     /// A line on standard error.
     pub fn error(&self, text: &str, color: Color) {
-        let text = self.paint(&self.redactor.clean(text), color);
+        let text = self.redactor.clean(text);
+        let is_warning = matches!(color, Color::Warn | Color::Deprecate);
+        self.note(&text, if is_warning { "WARNING" } else { "ERROR" });
+        let text = self.paint(&text, color);
         drop(writeln!(std::io::stderr().lock(), "{text}"));
     }
 

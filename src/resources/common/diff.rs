@@ -3,16 +3,13 @@
 use crate::resources::Diff;
 use crate::world::Algorithm;
 
-/// More than this is not shown.
-pub const SHOWN_AT_MOST: u64 = 100 * 1024;
-
 /// The difference between two contents; `None` for a file that is not there.
 pub fn content(path: &str, after_header: &str, before: Option<&[u8]>, after: Option<&[u8]>) -> Diff {
     let binary = [before, after].into_iter().flatten().any(|b| !is_text(b));
     let show = |bytes: Option<&[u8]>| match bytes {
         None => String::new(),
         Some(b) if binary => describe(b),
-        Some(b) if b.len() as u64 > SHOWN_AT_MOST => describe(b),
+        Some(b) if b.len() as u64 > crate::process::max_diff_size() => describe(b),
         Some(b) => String::from_utf8_lossy(b).into_owned(),
     };
     Diff {

@@ -161,7 +161,7 @@ pub fn place(view: &View, p: &Placing) -> Result<Placed, Stop> {
     }
     let old_file = p.old.filter(|s| s.kind == FileKind::File);
     let old_content = match old_file {
-        Some(s) if s.size <= diff::SHOWN_AT_MOST || p.backup.is_some() && s.size <= IN_MEMORY => {
+        Some(s) if s.size <= crate::process::max_diff_size() || p.backup.is_some() && s.size <= IN_MEMORY => {
             match view.content(p.path) {
                 Ok(content) => content,
                 Err(Stop::Needs) => return Err(Stop::Needs),
@@ -226,7 +226,7 @@ fn content_diff(p: &Placing, old: Option<&Stat>, before: Option<&[u8]>) -> Diff 
         let before = old.map(|_| "(not shown)\n".to_owned());
         return diff::sizes(p.path, p.source, before, "(decrypted content, not shown)\n".to_owned());
     }
-    let shown = |size: u64| size <= diff::SHOWN_AT_MOST;
+    let shown = |size: u64| size <= crate::process::max_diff_size();
     match &p.wanted.bytes {
         Some(after) if shown(after.len() as u64) && (before.is_some() || old.is_none()) => {
             diff::content(p.path, p.source, before, Some(after))

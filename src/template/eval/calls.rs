@@ -9,16 +9,18 @@ use minijinja::value::{Kwargs, ValueKind};
 use super::expr::is_method;
 use super::frame::Frame;
 use super::objects::{
-    BoundMethod, Builtin, Cycler, Failed, Joiner, LoopValue, MacroValue, Namespace, RangeValue, Time, Undefined, Why,
+    BoundMethod, Builtin, Cycler, Failed, Joiner, LoopValue, MacroValue, Namespace, RangeValue, Undefined, Why,
 };
 use super::{Interp, MAX_CALLS, Result, check_one, failed, mutate, ops};
 use crate::problem::Problem;
+use crate::template::args::Call;
 use crate::template::call;
+use crate::template::datetime;
 use crate::template::syntax::ast::{Args, Expr, ExprKind};
 use crate::template::{EvalError, Unknown};
 
-/// Jinja's sandbox refuses longer ranges too.
-const MAX_RANGE: usize = 100_000;
+/// No memory is spent on longer ranges.
+const MAX_RANGE: usize = 10_000_000;
 
 pub(super) struct Evaluated {
     pub positional: Vec<Value>,
@@ -210,12 +212,25 @@ impl Interp<'_> {
                     };
                     i.frame.set(name, value);
                 }
+                // As in Jinja, a macro takes more only if it mentions them.
+                if positional.len() > 0 && !m.decl.more.positional {
+                    let most = m.decl.params.len();
+                    return Err(failed(format!("macro `{}` takes not more than {most} arguments", m.decl.name)));
+                }
+                if let Some((name, _)) = given.named.first()
+                    && !m.decl.more.named
+                {
+                    return Err(failed(format!("macro `{}` takes no argument `{name}`", m.decl.name)));
+                }
                 i.frame.set(&Arc::from("varargs"), Self::tuple(positional.collect()));
                 i.frame.set(
                     &Arc::from("kwargs"),
                     Value::from_pairs(given.named.into_iter().map(|(k, v)| (Value::from(k), v)).collect::<Vec<_>>()),
                 );
                 if let Some(caller) = caller {
+                    if !m.decl.more.caller {
+                        return Err(failed(format!("macro `{}` takes no `{{% call %}}`", m.decl.name)));
+                    }
                     i.frame.set(&Arc::from("caller"), caller);
                 }
                 i.captured(&m.decl.body)
@@ -250,10 +265,9 @@ impl Interp<'_> {
             *last = Some(given.positional);
             return Ok(Value::from(!same));
         }
-        if let Some(time) = object.downcast_object_ref::<Time>()
-            && matches!(name, "strftime" | "isoformat" | "timestamp")
-        {
-            return time_method(time, name, &given);
+        if datetime::is_method(object, name) {
+            let call = Call { name: datetime::intern(name), positional: given.positional, named: given.named };
+            return datetime::method(object, call).map_err(EvalError::from);
         }
         if object.kind() == ValueKind::Map {
             let keys = || ops::items(object).unwrap_or_default();
@@ -355,6 +369,9 @@ impl Interp<'_> {
         let wants_list = given.named.shift_remove("wantlist").is_some_and(|v| ops::is_true(&v)) || is_query;
         let errors =
             given.named.shift_remove("errors").map_or_else(|| "strict".to_owned(), |v| crate::template::text(&v));
+        if !matches!(errors.as_str(), "strict" | "warn" | "ignore") {
+            return Err(failed(format!("`errors` is `strict`, `warn` or `ignore`, not `{errors}`")));
+        }
         for value in given.values() {
             super::check_deep(value).map_err(|e| self.explain(e))?;
         }
@@ -389,7 +406,8 @@ impl Interp<'_> {
 
     /// `value | name(args)`.
     pub(super) fn filter(&mut self, name: &str, value: Value, args: &Args) -> Result<Value> {
-        match call::short_name(name) {
+        let short = call::short_name(name);
+        match short {
             "default" | "d" => {
                 let evaluated = match self.args(args) {
                     // To Ansible a variable whose template fails is a value until it is used, and this one is not.
@@ -424,6 +442,9 @@ impl Interp<'_> {
                 return Ok(value);
             }
             _ => {}
+        }
+        if short == "type_debug" && Undefined::of(&value).is_some() {
+            return Ok(Value::from("UndefinedMarker"));
         }
         let evaluated = self.args(args)?;
         let all: Vec<Value> = std::iter::once(value.clone()).chain(evaluated.values().cloned()).collect();
@@ -471,6 +492,16 @@ impl Interp<'_> {
                     || value.downcast_object_ref::<BoundMethod>().is_some());
             return Ok(Value::from(callable));
         }
+        if matches!(short, "filter" | "test")
+            && let Some(wanted) = value.as_str()
+        {
+            let engine = self.ctx.engine();
+            return Ok(Value::from(if short == "filter" {
+                engine.knows_filter(wanted)
+            } else {
+                engine.knows_test(wanted)
+            }));
+        }
         let values = evaluated.into_values(Some(value));
         call::perform_test(&mut self.state, name, &values)
             .map(Value::from)
@@ -499,6 +530,10 @@ fn default_filter(value: Value, given: &Evaluated) -> Result<Value> {
         return Err(error.clone());
     }
     let boolean = given.get(1, "boolean").is_some_and(ops::is_true);
+    // What an inline `if` without `else` leaves is not Ansible's kind of undefined: its `default` passes it on.
+    if matches!(Undefined::of(&value), Some(Undefined { why: Why::Nothing, .. })) {
+        return Err(failed("an inline `if` without `else` gave nothing, and `default` does not fill that in"));
+    }
     if Undefined::of(&value).is_some() || value.is_undefined() || (boolean && !ops::is_true(&value)) {
         return Ok(given.get(0, "default_value").cloned().unwrap_or_else(|| Value::from("")));
     }
@@ -533,28 +568,10 @@ fn now(given: &Evaluated) -> Result<Value> {
     let zoned = if utc { jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC) } else { jiff::Zoned::now() };
     match given.get(1, "fmt").filter(|f| !f.is_none()) {
         Some(format) => {
-            let text = crate::template::datetime::format_time(&crate::template::text(format), &zoned, true);
+            let zone = datetime::Zone { offset: String::new(), name: String::new() };
+            let text = datetime::format_time(&crate::template::text(format), &zoned, true, Some(&zone));
             Ok(Value::from(text.map_err(EvalError::from)?))
         }
-        None => Ok(Value::from_object(Time(zoned.datetime()))),
+        None => Ok(Value::from_object(datetime::DateTime(zoned.datetime(), None))),
     }
-}
-
-fn time_method(time: &Time, name: &str, given: &Evaluated) -> Result<Value> {
-    let local = || time.0.to_zoned(jiff::tz::TimeZone::system()).map_err(|e| failed(e.to_string()));
-    Ok(match name {
-        "strftime" => {
-            let format = given.get(0, "format").map(crate::template::text).unwrap_or_default();
-            let text = crate::template::datetime::format_time(&format, &local()?, true);
-            Value::from(text.map_err(EvalError::from)?)
-        }
-        "isoformat" => {
-            let separator =
-                given.get(0, "sep").map(crate::template::text).and_then(|s| s.chars().next()).unwrap_or('T');
-            Value::from(time.text(separator))
-        }
-        #[expect(clippy::cast_precision_loss, reason = "Python's timestamp is a float too")]
-        "timestamp" => Value::from(local()?.timestamp().as_microsecond() as f64 / 1e6),
-        _ => return Err(failed(format!("`{name}` of a time is not supported yet"))),
-    })
 }

@@ -83,7 +83,7 @@ pub fn settle(value: &Value) -> Option<Value> {
     let object = value.as_object()?;
     if object.downcast_ref::<Tuple>().is_some() || object.downcast_ref::<Vec<Value>>().is_some() {
         let items = ops::items(value).unwrap_or_default();
-        let mut changed = value.is_tuple();
+        let mut changed = false;
         let mut settled = Vec::with_capacity(items.len());
         for item in items {
             if is_omit(&item) {
@@ -98,7 +98,8 @@ pub fn settle(value: &Value) -> Option<Value> {
                 None => settled.push(item),
             }
         }
-        return changed.then(|| Value::from(settled));
+        let tuple = value.is_tuple();
+        return changed.then(|| if tuple { Value::from(Tuple::new(settled)) } else { Value::from(settled) });
     }
     if object.downcast_ref::<IndexMap<Value, Value>>().is_some() {
         let keys = ops::items(value).unwrap_or_default();
@@ -127,8 +128,11 @@ pub fn settle(value: &Value) -> Option<Value> {
 pub fn storable(value: &Value) -> Result<()> {
     if value.kind() == ValueKind::Plain {
         check_one(value)?;
-        if is_omit(value) || value.downcast_object_ref::<super::objects::Time>().is_some() {
-            return Ok(());
+        match crate::template::datetime::type_name(value) {
+            Some("timedelta") => return Err(failed(NOT_STORED.replace("{}", "timedelta"))),
+            Some(_) => return Ok(()),
+            None if is_omit(value) => return Ok(()),
+            None => {}
         }
         if matches!(Undefined::of(value), Some(Undefined { why: Why::Nothing, .. })) {
             return Ok(());
@@ -140,13 +144,15 @@ pub fn storable(value: &Value) -> Result<()> {
     Ok(())
 }
 
+const NOT_STORED: &str = "a `{}` cannot be the value of a variable: make it a list (`| list`) or text (`| string`)";
+
 /// A value with nothing lazy left in it: every element evaluated, failures come out, unknown parts stay. `omit` inside goes.
 pub fn force(value: Value) -> Result<Value> {
     check_one(&value)?;
     Ok(forced(&value, 0)?.unwrap_or(value))
 }
 
-fn forced(value: &Value, depth: usize) -> Result<Option<Value>> {
+pub(super) fn forced(value: &Value, depth: usize) -> Result<Option<Value>> {
     if depth > 60 {
         return Err(failed("the value is nested too deeply"));
     }
@@ -154,12 +160,12 @@ fn forced(value: &Value, depth: usize) -> Result<Option<Value>> {
         if Unknown::of(value).is_none() {
             storable(value)?;
         }
-        let span = || {
-            value.downcast_object_ref::<crate::template::datetime::TimeDelta>().map(|_| Value::from(value.to_string()))
-        };
-        return Ok(value.downcast_object_ref::<super::objects::Time>().map(|t| Value::from(t.text(' '))).or_else(span));
+        return Ok(None);
     }
     check_one(value)?;
+    if super::objects::is_range(value) {
+        return Err(failed(NOT_STORED.replace("{}", "range")));
+    }
     if !is_transparent(value) {
         return Ok(None);
     }

@@ -48,7 +48,16 @@ impl Interp<'_> {
                 let mut pairs = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
                     let key = self.eval_known(key)?;
-                    pairs.push((key, self.eval(value)?));
+                    if matches!(key.kind(), ValueKind::Map | ValueKind::Seq) && !key.is_tuple() {
+                        let kind = ops::describe(&key);
+                        return Err(failed(format!("{kind} cannot be a mapping's key (it is not hashable)")));
+                    }
+                    let value = self.eval(value)?;
+                    // To Python 1, 1.0 and `true` are the same key.
+                    match pairs.iter_mut().find(|(k, _): &&mut (Value, Value)| ops::equal(k, &key)) {
+                        Some((_, old)) => *old = value,
+                        None => pairs.push((key, value)),
+                    }
                 }
                 Ok(Value::from_pairs(pairs))
             }
@@ -162,11 +171,16 @@ impl Interp<'_> {
         if let Some(value) = self.frame.get(name) {
             return Ok(value);
         }
-        if let Some(value) = self.ctx.resolve(name)? {
+        if !self.isolated
+            && let Some(value) = self.ctx.resolve(name)?
+        {
             return Ok(self.used(value, name, expr));
         }
         if name == "omit" {
             return Ok(omit());
+        }
+        if name == "self" {
+            return Ok(Value::from_object(super::objects::Namespace::default()));
         }
         if let Some(builtin) = Builtin::named(name) {
             return Ok(Value::from_object(builtin));
@@ -265,6 +279,11 @@ impl Interp<'_> {
             return Ok(Value::from_object(BoundMethod { object: base.clone(), name: name.into() }));
         }
         let found = base.get_item(&Value::from(name)).unwrap_or_default();
+        if found.is_undefined()
+            && let Some(found) = own_attribute(base, name)
+        {
+            return Ok(found);
+        }
         if found.is_undefined() { Ok(self.missing(base, name.to_owned(), expr)) } else { Ok(found) }
     }
 
@@ -304,6 +323,27 @@ impl Interp<'_> {
             return Ok(Value::from_object(BoundMethod { object: base.clone(), name: name.into() }));
         }
         Ok(self.missing(base, crate::template::text(key), expr))
+    }
+}
+
+/// What numbers and ranges have besides methods.
+pub(in crate::template) fn own_attribute(base: &Value, name: &str) -> Option<Value> {
+    match (base.kind(), name) {
+        (ValueKind::Number, "real") => Some(base.clone()),
+        (ValueKind::Number, "imag") if base.is_integer() => Some(Value::from(0)),
+        (ValueKind::Number, "imag") => Some(Value::from(0.0)),
+        (ValueKind::Number, "numerator") if base.is_integer() => Some(base.clone()),
+        (ValueKind::Number, "denominator") if base.is_integer() => Some(Value::from(1)),
+        (ValueKind::Seq, "start" | "stop" | "step") => {
+            base.downcast_object_ref::<super::objects::RangeValue>().map(|range| {
+                Value::from(match name {
+                    "start" => range.start,
+                    "stop" => range.stop,
+                    _ => range.step,
+                })
+            })
+        }
+        _ => None,
     }
 }
 
@@ -388,17 +428,12 @@ pub(super) fn is_method(value: &Value, name: &str) -> bool {
                 | "upper"
                 | "zfill"
         ),
+        ValueKind::Number => matches!(name, "bit_length" | "is_integer" | "conjugate" | "to_bytes"),
         ValueKind::Bytes => matches!(name, "decode" | "hex"),
         ValueKind::Plain => {
             (value.downcast_object_ref::<LoopValue>().is_some() && matches!(name, "cycle" | "changed"))
                 || (value.downcast_object_ref::<Cycler>().is_some() && matches!(name, "next" | "reset"))
-                || (value.downcast_object_ref::<super::objects::Time>().is_some()
-                    && matches!(
-                        name,
-                        "strftime" | "isoformat" | "timestamp" | "date" | "time" | "weekday" | "isoweekday"
-                    ))
-                || (value.downcast_object_ref::<crate::template::datetime::TimeDelta>().is_some()
-                    && name == "total_seconds")
+                || crate::template::datetime::is_method(value, name)
         }
         _ => false,
     }

@@ -90,8 +90,11 @@ impl Interp<'_> {
         };
         let frame = if with_context { Frame::inside(&self.frame) } else { Frame::root() };
         self.roots.push(frame.clone());
-        let pieces = self.nested(origin, frame, |i| i.template(&template))?;
-        out.extend(pieces);
+        let isolated = self.isolated;
+        self.isolated |= !with_context;
+        let pieces = self.nested(origin, frame, |i| i.template(&template));
+        self.isolated = isolated;
+        out.extend(pieces?);
         Ok(())
     }
 

@@ -19,7 +19,8 @@ use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Environment, State, Value};
 
 pub(super) use check::{check_deep, check_one, force, settle, storable};
-pub(super) use objects::{Failed, Undefined, Why};
+pub(super) use expr::own_attribute;
+pub(super) use objects::{Failed, Undefined, Why, is_range, type_name};
 pub(super) use ops::describe;
 
 use super::call::Running;
@@ -78,6 +79,8 @@ pub(super) struct Interp<'e> {
     loops: usize,
     /// In conditions, text constants that hold templates are rendered, as Ansible still does (with a warning).
     embedded: bool,
+    /// Inside an `include … without context`: variables are not seen.
+    isolated: bool,
     options: LexOptions,
     /// Blocks by name, the most derived first.
     blocks: HashMap<Arc<str>, Vec<BlockBody>>,
@@ -117,6 +120,7 @@ impl<'e> Interp<'e> {
             calls: 0,
             loops: 0,
             embedded: false,
+            isolated: false,
             options,
             blocks: HashMap::new(),
             block_stack: vec![],
@@ -188,7 +192,9 @@ impl<'e> Interp<'e> {
                 || matches!(Undefined::of(piece), Some(Undefined { why: Why::Nothing, .. })))
             {
                 check_deep(piece).map_err(|e| self.explain(e))?;
-                text.push_str(&python::repr(&settle(piece).unwrap_or_else(|| piece.clone())));
+                // What is put out as text is data: a tuple is a list by then.
+                let shown = check::forced(piece, 0).unwrap_or(None);
+                text.push_str(&python::text(&shown.unwrap_or_else(|| piece.clone())));
             }
             if text.len() > ops::MAX_SIZE {
                 return Err(failed("the text is too large"));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 use minijinja::Value;
-use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple};
 
 use super::frame::Frame;
 use crate::problem::Problem;
@@ -133,6 +133,19 @@ pub struct MacroValue {
 impl Object for MacroValue {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        Some(match key.as_str()? {
+            "name" => Value::from(&*self.decl.name),
+            "arguments" => {
+                Value::from(Tuple::new(self.decl.params.iter().map(|(name, _)| Value::from(&**name)).collect()))
+            }
+            "catch_varargs" => Value::from(self.decl.more.positional),
+            "catch_kwargs" => Value::from(self.decl.more.named),
+            "caller" => Value::from(self.decl.more.caller),
+            _ => return None,
+        })
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -365,5 +378,31 @@ impl Object for RangeValue {
     }
 }
 
-/// What `now()` gives.
-pub use crate::template::datetime::DateTime as Time;
+/// Is it what `range()` gives?
+pub fn is_range(value: &Value) -> bool {
+    value.downcast_object_ref::<RangeValue>().is_some()
+}
+
+/// Python's type of what only templates know.
+pub fn type_name(value: &Value) -> Option<&'static str> {
+    let object = value.as_object()?;
+    if object.downcast_ref::<Builtin>().is_some() {
+        Some("function")
+    } else if object.downcast_ref::<Undefined>().is_some() {
+        Some("UndefinedMarker")
+    } else if object.downcast_ref::<BoundMethod>().is_some() {
+        Some("builtin_function_or_method")
+    } else if object.downcast_ref::<MacroValue>().is_some() {
+        Some("Macro")
+    } else if object.downcast_ref::<LoopValue>().is_some() {
+        Some("LoopContext")
+    } else if object.downcast_ref::<Namespace>().is_some() {
+        Some("Namespace")
+    } else if object.downcast_ref::<Cycler>().is_some() {
+        Some("Cycler")
+    } else if object.downcast_ref::<Joiner>().is_some() {
+        Some("Joiner")
+    } else {
+        None
+    }
+}

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use minijinja::Value;
 use minijinja::value::{Tuple, ValueKind};
 
-use crate::template::python::{repr, text, truth};
+use crate::template::python::{text, truth};
 use crate::template::syntax::ast::{BinaryOp, CompareOp};
 
 /// Text and lists made by an operator stay below this many bytes or items.
@@ -95,7 +95,12 @@ pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value> {
                 limit(a.len() + b.len())?;
                 return Ok(Value::from(format!("{a}{b}")));
             }
-            if is_list(left) && is_list(right) && left.is_tuple() == right.is_tuple() {
+            if is_list(left)
+                && is_list(right)
+                && left.is_tuple() == right.is_tuple()
+                && !super::is_range(left)
+                && !super::is_range(right)
+            {
                 let mut all = items(left).unwrap_or_default();
                 all.extend(items(right).unwrap_or_default());
                 limit(all.len())?;
@@ -219,7 +224,7 @@ pub fn equal(left: &Value, right: &Value) -> bool {
                 })
         }
         _ if is_list(left) && is_list(right) => {
-            if left.is_tuple() != right.is_tuple() {
+            if left.is_tuple() != right.is_tuple() || super::is_range(left) != super::is_range(right) {
                 return false;
             }
             let (a, b) = (items(left).unwrap_or_default(), items(right).unwrap_or_default());
@@ -326,10 +331,7 @@ pub fn slice(value: &Value, bounds: [Option<i64>; 3]) -> Result<Value> {
 pub fn concat(parts: &[Value]) -> Result<Value> {
     let mut out = String::new();
     for part in parts {
-        match part.kind() {
-            ValueKind::String => out.push_str(part.as_str().unwrap_or_default()),
-            _ => out.push_str(&repr(part)),
-        }
+        out.push_str(&text(part));
         limit(out.len())?;
     }
     Ok(Value::from(out))

@@ -265,17 +265,14 @@ impl Object for Group {
 }
 
 fn groupby(_: &mut State, call: Call) -> Result<Value, Error> {
-    let [value, by, default, case_sensitive] = call.bind(["value", "attribute", "default", "case_sensitive"], 2)?;
+    let [value, by, _default, case_sensitive] = call.bind(["value", "attribute", "default", "case_sensitive"], 2)?;
     let (by, case_sensitive) = (by.unwrap_or_default(), flag(case_sensitive.as_ref(), false));
-    let default = default.filter(|d| !d.is_none());
     let mut keyed = vec![];
     for item in items(&value.unwrap_or_default())? {
-        let mut key = attribute_of(&item, &by);
+        let key = attribute_of(&item, &by);
         if key.is_undefined() {
-            key = match &default {
-                Some(default) => default.clone(),
-                None => return Err(undefined(format!("{} has no attribute `{}`", describe(&item), text(&by)))),
-            };
+            // The default helps only where Jinja's own undefined value stands; ansible-core 2.19 has another.
+            return Err(undefined(format!("{} has no attribute `{}`", describe(&item), text(&by))));
         }
         keyed.push((folded(key.clone(), case_sensitive), tuple([key, item])));
     }

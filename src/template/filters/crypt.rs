@@ -68,6 +68,45 @@ pub fn crypt(method: Method, password: &[u8], salt: &str, rounds: Option<u32>) -
     Ok(if rounds == 5000 { format!("${id}${salt}${hash}") } else { format!("${id}$rounds={rounds}${salt}${hash}") })
 }
 
+/// A `bcrypt` hash (`blowfish`), as passlib makes it: 12 rounds, `$2b$`.
+pub fn bcrypt_hash(
+    password: &[u8],
+    salt: Option<&str>,
+    rounds: Option<u32>,
+    ident: Option<&str>,
+) -> Result<String, String> {
+    const BASE: &[u8; 64] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let version = match ident.unwrap_or("2b") {
+        "2a" => bcrypt::Version::TwoA,
+        "2b" => bcrypt::Version::TwoB,
+        "2y" => bcrypt::Version::TwoY,
+        other => return Err(format!("`{other}` is no kind of bcrypt: there are 2a, 2b, 2y")),
+    };
+    let text: Vec<u8> = match salt {
+        Some(salt) => salt.bytes().collect(),
+        None => {
+            let mut random = super::random::PyRandom::system();
+            (0..22).map(|_| BASE[random.below(64) as usize]).collect()
+        }
+    };
+    if text.len() != 22 {
+        return Err(format!("a salt of bcrypt has 22 characters, not {}", text.len()));
+    }
+    let (mut bytes, mut bits, mut count) = (vec![], 0u32, 0);
+    for c in text {
+        let value = BASE.iter().position(|b| *b == c).ok_or("a salt holds only letters, digits, `.` and `/`")?;
+        bits = (bits << 6) | u32::try_from(value).unwrap_or(0);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from((bits >> count) & 0xff).unwrap_or(0));
+        }
+    }
+    let salt: [u8; 16] = bytes[..16].try_into().map_err(|_| "a salt of bcrypt has 22 characters".to_owned())?;
+    let hashed = bcrypt::hash_with_salt(password, rounds.unwrap_or(12), salt).map_err(|e| e.to_string())?;
+    Ok(hashed.format_for_version(version))
+}
+
 fn encode(out: &mut String, mut value: u32, digits: usize) {
     for _ in 0..digits {
         out.push(ALPHABET[(value & 63) as usize] as char);

@@ -7,7 +7,6 @@ use sha1::Digest;
 
 use super::crypt;
 use crate::template::args::{Call, Entry, err, flag, opt_integer, opt_string, string, text};
-use crate::template::call::unsupported;
 
 pub const FILTERS: &[Entry] = &[
     ("hash", hash),
@@ -62,12 +61,14 @@ fn password_hash(_: &mut State, call: Call) -> Result<Value, Error> {
     let salt = salt.filter(|s| !s.is_none()).map(|s| text(&s));
     let salt_size = opt_integer(salt_size.as_ref(), "salt_size")?;
     let rounds = opt_integer(rounds.as_ref(), "rounds")?.map(|r| u32::try_from(r).unwrap_or(0));
-    let _ = ident;
+    let ident = opt_string(ident.as_ref(), "ident")?;
+    if matches!(kind.as_str(), "blowfish" | "bcrypt") {
+        return crypt::bcrypt_hash(password.as_bytes(), salt.as_deref(), rounds, ident.as_deref())
+            .map(Value::from)
+            .map_err(err);
+    }
     let Some(method) = crypt::Method::by_name(&kind) else {
-        return Err(match kind.as_str() {
-            "blowfish" | "bcrypt" => unsupported("password_hash with blowfish"),
-            _ => err(format!("`{kind}` is no way to hash a password: there are md5, sha256, sha512")),
-        });
+        return Err(err(format!("`{kind}` is no way to hash a password: there are md5, sha256, sha512, blowfish")));
     };
     let salt = match salt {
         Some(salt) => salt,
@@ -101,7 +102,7 @@ fn to_uuid(_: &mut State, call: Call) -> Result<Value, Error> {
 }
 
 /// Text in one of the encodings people name; `None` for an unknown encoding, `Some(None)` if the text can't be written in it.
-fn encode(s: &str, encoding: &str) -> Option<Option<Vec<u8>>> {
+pub fn encode(s: &str, encoding: &str) -> Option<Option<Vec<u8>>> {
     let wide = |little: bool| {
         s.encode_utf16().flat_map(|u| if little { u.to_le_bytes() } else { u.to_be_bytes() }).collect::<Vec<u8>>()
     };
@@ -161,7 +162,8 @@ fn b64decode(_: &mut State, call: Call) -> Result<Value, Error> {
     let bytes = base64_lenient(&value, flag(urlsafe.as_ref(), false)).ok_or_else(|| err("the text is no base64"))?;
     match decode(&bytes, &encoding) {
         Some(Some(text)) => Ok(Value::from(text)),
-        Some(None) => Err(err(format!("the decoded bytes are no text in the encoding `{encoding}`"))),
+        // Ansible keeps what is no text in a form that shows as this too.
+        Some(None) => Ok(Value::from(String::from_utf8_lossy(&bytes).into_owned())),
         None => Err(err(format!("the encoding `{encoding}` is not known"))),
     }
 }

@@ -79,8 +79,8 @@ fn write(out: &mut String, value: &Value, layout: &Layout, depth: usize) -> Resu
         ValueKind::Undefined => return Err(crate::template::call::undefined("a part of the value is undefined")),
         _ => {
             valid(value)?;
-            match value.downcast_object_ref::<datetime::DateTime>() {
-                Some(moment) => write_text(out, &moment.iso(), layout.ensure_ascii),
+            match datetime::iso(value) {
+                Some(moment) => write_text(out, &moment, layout.ensure_ascii),
                 None => return Err(err(format!("{} can't be written as JSON", type_name(value)))),
             }
         }

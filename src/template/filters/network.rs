@@ -50,7 +50,7 @@ fn ipsubnet(_: &mut State, call: Call) -> Result<Value, Error> {
     };
     if let Ok(prefix) = query.trim().parse::<u32>() {
         if prefix > net.bits() {
-            return Err(err(format!("`{prefix}` is no prefix of a version {} network", net.version)));
+            return Ok(Value::from(false));
         }
         return if alone { supernet(net, prefix, index) } else { subnet(net, prefix, index) };
     }

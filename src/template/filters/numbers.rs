@@ -191,6 +191,9 @@ fn root(_: &mut State, call: Call) -> Result<Value, Error> {
             Ok(Value::from(x.sqrt()))
         };
     }
+    if base == 0.0 {
+        return Err(err("`root` needs a base that is not zero"));
+    }
     power(x, 1.0 / base, "root")
 }
 
@@ -225,16 +228,16 @@ fn human_readable(_: &mut State, call: Call) -> Result<Value, Error> {
 }
 
 /// A size as people write it (`1.5G`, `10 MB`, `512K`), in bytes (or bits).
-pub fn parse_size(s: &str, default_unit: Option<&str>, bits: bool) -> Result<i64, Error> {
+pub fn parse_size(s: &str, default_unit: Option<&str>, bits: bool) -> Result<i128, Error> {
     let trimmed = s.trim_start();
-    let digits = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-')).unwrap_or(trimmed.len());
+    let digits = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
     let (amount, unit) = trimmed.split_at(digits);
     let unit = unit.trim();
     let fail = || err(format!("`{s}` is no size"));
     let amount: f64 = amount.parse().map_err(|_| fail())?;
     let unit = if unit.is_empty() { default_unit.unwrap_or("") } else { unit };
     if unit.is_empty() {
-        return Ok(amount.round_ties_even() as i64);
+        return Ok(amount.round_ties_even() as i128);
     }
     let upper = unit.to_uppercase();
     let first = upper.chars().next().unwrap_or('B');
@@ -256,7 +259,7 @@ pub fn parse_size(s: &str, default_unit: Option<&str>, bits: bool) -> Result<i64
     if !letter_ok {
         return Err(fail());
     }
-    Ok((amount * factor).round_ties_even() as i64)
+    Ok((amount * factor).round_ties_even() as i128)
 }
 
 /// The long names of a unit: `KILOBYTE`, `KILOBYTES` …
@@ -278,7 +281,7 @@ fn expanded(letter: char, bits: bool) -> Vec<String> {
 fn human_to_bytes(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, unit, bits] = call.bind(["size", "default_unit", "isbits"], 1)?;
     let unit = opt_string(unit.as_ref(), "default_unit")?;
-    parse_size(&text(&value.unwrap_or_default()), unit.as_deref(), flag(bits.as_ref(), false)).map(Value::from)
+    parse_size(&text(&value.unwrap_or_default()), unit.as_deref(), flag(bits.as_ref(), false)).map(int_value)
 }
 
 fn filesizeformat(_: &mut State, call: Call) -> Result<Value, Error> {

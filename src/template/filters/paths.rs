@@ -211,6 +211,9 @@ fn path_join(_: &mut State, mut call: Call) -> Result<Value, Error> {
         return Err(err(format!("`path_join` takes text or a list of texts, not {}", type_name(&value))));
     }
     let parts = items(&value)?.iter().map(|v| string(v, "path")).collect::<Result<Vec<_>, _>>()?;
+    if parts.is_empty() {
+        return Err(err("`path_join` needs at least one path"));
+    }
     Ok(Value::from(join(&parts)))
 }
 

@@ -70,7 +70,9 @@ fn regex_search(_: &mut State, mut call: Call) -> Result<Value, Error> {
     let Some(found) = found else {
         for argument in &positional {
             let argument = string(argument, "group")?;
-            if !argument.starts_with('\\') {
+            // What looks like no group is an error in any case, a group that the pattern lacks only if it is found.
+            let rest = argument.strip_prefix('\\').unwrap_or_default();
+            if !rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.starts_with("g<") {
                 group_number(&regex, &argument)?;
             }
         }

@@ -12,6 +12,9 @@ pub const FILTERS: &[Entry] =
 fn options(call: Call, mut options: EmitOptions) -> Result<(Value, EmitOptions), Error> {
     let mut call = call;
     let value = call.subject()?;
+    if crate::template::eval::is_range(&value) {
+        return Err(err(format!("`{}` cannot write a range: make it a list (`| list`)", call.name)));
+    }
     let mut positional = call.positional.into_iter();
     // `to_nice_yaml(2)` is its indent
     if call.name == "to_nice_yaml"
@@ -39,8 +42,21 @@ fn options(call: Call, mut options: EmitOptions) -> Result<(Value, EmitOptions),
             "default_style" => options.default_style = value.as_str().and_then(|s| s.chars().next()),
             "explicit_start" => options.explicit_start = flag(Some(&value), false),
             "explicit_end" => options.explicit_end = flag(Some(&value), false),
-            "allow_unicode" => options.allow_unicode = flag(Some(&value), true),
-            "canonical" | "line_break" | "encoding" | "version" | "tags" if !flag(Some(&value), false) => {}
+            "version" if !value.is_none() => {
+                let parts = crate::template::args::items(&value)?;
+                options.version = Some(parts.iter().map(crate::template::args::text).collect::<Vec<_>>().join("."));
+            }
+            "line_break" => match value.as_str() {
+                Some("\r\n") => options.line_break = "\r\n",
+                Some("\r") => options.line_break = "\r",
+                _ => {}
+            },
+            // Ansible gives it itself: twice is an error.
+            "allow_unicode" => return Err(err(format!("`{}` sets `allow_unicode` itself", call.name))),
+            "canonical" | "tags" if flag(Some(&value), false) => {
+                return Err(crate::template::call::unsupported(format!("`{}` with `{name}`", call.name)));
+            }
+            "canonical" | "encoding" | "version" | "tags" => {}
             "vault_to_text" | "dump_vault_tags" => {}
             other => return Err(err(format!("`{}` has no argument `{other}`", call.name))),
         }

@@ -59,9 +59,32 @@ pub fn varnames(context: &Context, terms: &[Value], _: &IndexMap<String, Value>)
     Ok(out)
 }
 
-pub fn config(_: &Context, terms: &[Value], _: &IndexMap<String, Value>) -> Result<Vec<Value>, Error> {
-    let names: Vec<String> = terms.iter().map(args::text).collect();
-    Err(unsupported(format!("the lookup `config` ({})", names.join(", "))))
+/// Settings by Ansible's names (`DEFAULT_ROLES_PATH`).
+pub fn config(context: &Context, terms: &[Value], options: &IndexMap<String, Value>) -> Result<Vec<Value>, Error> {
+    let option = |name: &str| options.get(name).filter(|v| !v.is_none()).map(args::text);
+    if let Some(kind) = option("plugin_type") {
+        return Err(unsupported(format!("the lookup `config` for plugins (`plugin_type={kind}`)")));
+    }
+    let on_missing = option("on_missing").unwrap_or_else(|| "error".into());
+    if !matches!(on_missing.as_str(), "error" | "skip" | "warn") {
+        return Err(err(format!("`on_missing` is `error`, `skip` or `warn`, not `{on_missing}`")));
+    }
+    let show_origin = args::flag(options.get("show_origin"), false);
+    let mut out = vec![];
+    for term in terms {
+        let name = string(term, "term")?;
+        let found = context.engine().options().config.as_ref().and_then(|all| all.get(name.as_str()));
+        match found {
+            Some((value, origin)) if show_origin => out.push(args::tuple([value.clone(), Value::from(&**origin)])),
+            Some((value, _)) => out.push(value.clone()),
+            None if on_missing == "skip" => {}
+            None if on_missing == "warn" => {
+                context.engine().warn("lookup", &format!("there is no setting `{name}`"), None);
+            }
+            None => return Err(err(format!("there is no setting `{name}`"))),
+        }
+    }
+    Ok(out)
 }
 
 /// Host patterns over the variable `groups`.

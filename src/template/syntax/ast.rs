@@ -154,6 +154,16 @@ pub struct Macro {
     pub name: Arc<str>,
     pub params: Vec<(Arc<str>, Option<Expr>)>,
     pub body: Vec<Stmt>,
+    /// Does the body mention `varargs` and `kwargs`? Only then further arguments may be given.
+    pub more: More,
+}
+
+/// What a macro takes beyond its parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct More {
+    pub positional: bool,
+    pub named: bool,
+    pub caller: bool,
 }
 
 /// A parsed template.

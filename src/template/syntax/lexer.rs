@@ -400,6 +400,11 @@ impl Lexer<'_> {
                 }
             }
         }
+        // Jinja ends a number after a leading zero: `0644` is two of them.
+        if !float && !after_dot && len > 1 && bytes[0] == b'0' && !bytes[..len].iter().all(|b| matches!(b, b'0' | b'_'))
+        {
+            return Err(SyntaxError::new("a number with a leading zero", start, start + len));
+        }
         let text = rest[..len].replace('_', "");
         let tok = if float {
             Tok::Float(text.parse().map_err(|_| bad(len))?)

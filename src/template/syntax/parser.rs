@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
-use super::ast::{Args, BinaryOp, CompareOp, Expr, ExprKind, ForLoop, Macro, Stmt, StmtKind, Template};
+use super::ast::{Args, BinaryOp, CompareOp, Expr, ExprKind, ForLoop, Macro, More, Stmt, StmtKind, Template};
 use super::lexer::{LexOptions, Tok, Token, lex_expression, lex_template};
 
 /// What is wrong with a template's text, and where in it.
@@ -32,6 +32,13 @@ pub fn parse_template(source: &str, options: &LexOptions) -> Result<Template> {
     let mut parser = Parser { tokens: lex_template(source, options)?, at: 0, depth: 0, loops: 0, blocks: vec![] };
     let body = parser.body(&[])?;
     Ok(Template { source: source.into(), body: Arc::new(body) })
+}
+
+/// What a macro with this body takes beyond its parameters.
+fn more(body: &[Stmt]) -> More {
+    let names = super::names::Survey::of_body(body).names();
+    let mentions = |name: &str| names.contains(name);
+    More { positional: mentions("varargs"), named: mentions("kwargs"), caller: mentions("caller") }
 }
 
 pub fn parse_expression(source: &str, options: &LexOptions) -> Result<Expr> {
@@ -352,7 +359,8 @@ impl Parser {
         let loops = std::mem::take(&mut self.loops);
         let body = self.body_until("endmacro")?;
         self.loops = loops;
-        Ok(StmtKind::Macro(Arc::new(Macro { name, params, body })))
+        let more = more(&body);
+        Ok(StmtKind::Macro(Arc::new(Macro { name, params, body, more })))
     }
 
     fn call_block(&mut self) -> Result<StmtKind> {
@@ -364,7 +372,8 @@ impl Parser {
         let loops = std::mem::take(&mut self.loops);
         let body = self.body_until("endcall")?;
         self.loops = loops;
-        Ok(StmtKind::CallBlock { call, caller: Arc::new(Macro { name: "caller".into(), params, body }) })
+        let more = more(&body);
+        Ok(StmtKind::CallBlock { call, caller: Arc::new(Macro { name: "caller".into(), params, body, more }) })
     }
 
     fn block(&mut self) -> Result<StmtKind> {

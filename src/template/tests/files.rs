@@ -6,7 +6,7 @@ use std::path::Path;
 
 use minijinja::{Error, State, Value};
 
-use crate::template::args::{Call, Entry, string};
+use crate::template::args::{Call, Entry, err, string};
 use crate::template::filters::expand_user;
 
 pub const TESTS: &[Entry] = &[
@@ -38,11 +38,10 @@ fn is_mount(path: &Path) -> bool {
 
 fn same_file(_: &mut State, call: Call) -> Result<Value, Error> {
     let [a, b] = call.bind(["value", "path"], 2)?;
-    let stat = |v: Option<Value>| -> Result<Option<Metadata>, Error> {
-        Ok(std::fs::metadata(expand_user(&string(&v.unwrap_or_default(), "path")?)).ok())
+    let stat = |v: Option<Value>| -> Result<Metadata, Error> {
+        let path = expand_user(&string(&v.unwrap_or_default(), "path")?);
+        std::fs::metadata(&path).map_err(|e| err(format!("can't look at `{path}`: {e}")))
     };
-    Ok(Value::from(match (stat(a)?, stat(b)?) {
-        (Some(a), Some(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
-        _ => false,
-    }))
+    let (a, b) = (stat(a)?, stat(b)?);
+    Ok(Value::from(a.dev() == b.dev() && a.ino() == b.ino()))
 }

@@ -13,7 +13,10 @@ pub const TESTS: &[Entry] = &[
     ("url", |_, c| uri(c, |parts| !parts.scheme.is_empty() && !parts.host.is_empty())),
     ("urn", urn),
     ("vault_encrypted", |_, c| {
-        super::basic::on(c, |v| Ok(v.as_str().is_some_and(|s| s.starts_with("$ANSIBLE_VAULT"))))
+        super::basic::on(c, |v| {
+            let context = crate::template::call::current()?;
+            Ok(v.as_str().is_some_and(|s| context.engine().was_vaulted(s)))
+        })
     }),
     ("vaulted_file", |_, c| {
         super::basic::on(c, |v| {
