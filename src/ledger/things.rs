@@ -17,10 +17,38 @@ fn is_on(state: &str) -> bool {
 pub(super) fn unit(finding: &mut Finding, thing: &Thing, of: &Change, restarts: bool) -> Result<(), Stop> {
     let Thing::Unit { name, user, existed, file_state, active } = thing else { return Ok(()) };
     let now = finding.view.unit(name, *user)?;
-    if matches!(now.load.as_str(), "not-found" | "offline") {
+    if now.load == "offline" {
         return Ok(());
     }
     let label = thing.label();
+    if now.load == "not-found" {
+        // Its file may come back: then it is enabled and runs as it did.
+        let file = format!("/{name}");
+        let comes = |w: &super::back::Way| w.kind != ChangeKind::Remove && w.paths.iter().any(|p| p.ends_with(&file));
+        let verbs: Vec<&str> = [("enable", is_on(file_state)), ("start", *active)]
+            .into_iter()
+            .filter(|(_, on)| *on)
+            .map(|(v, _)| v)
+            .collect();
+        if *existed && !verbs.is_empty() && finding.ways.iter().any(comes) {
+            let actions = verbs.iter().map(|verb| Action::Systemctl {
+                verb: (*verb).to_owned(),
+                units: vec![name.clone()],
+                user: *user,
+                no_block: false,
+            });
+            let way = finding.way(&label, of, ChangeKind::Change, Phase::Start, actions.collect());
+            way.diff = vec![plain_diff(&label, String::new(), format!("{}\n", verbs.join(", ")))];
+            way.things = vec![Thing::Unit {
+                name: name.clone(),
+                user: *user,
+                existed: false,
+                file_state: String::new(),
+                active: false,
+            }];
+        }
+        return Ok(());
+    }
     let existed = &(*existed && !goes_along(finding, name, &now)?);
     let act = |verb: &str| Action::Systemctl {
         verb: verb.to_owned(),
