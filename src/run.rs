@@ -609,6 +609,7 @@ fn run_options(
         private_role_vars: settings.flag("private_role_vars", false),
         config_file: settings.ansible_cfg(),
         remote_port: settings.remote_port()?,
+        become_exe: settings.text("become_exe").filter(|t| !t.is_empty()).map(str::to_owned),
         become_flags: settings.text("become_flags").filter(|t| !t.is_empty()).map(str::to_owned),
         no_log: settings.flag("no_log", false),
         task_timeout: settings.count("task_timeout").unwrap_or(0),

@@ -47,6 +47,7 @@ const ABOUT: &[(&str, &str, &str)] = &[
     ("become_user", "root", "whom to become"),
     ("become_method", "sudo", "`sudo`, `su` or `doas`"),
     ("become_flags", "", "options for the become program"),
+    ("become_exe", "", "the become program, where it is not the one its method is named after"),
     ("become_ask_pass", "false", "ask for the become password"),
     ("become_password_file", "", "a file that holds the become password, or a program that prints it"),
     ("vault_password_file", "", "a file that holds the vault password, or a program that prints it"),

@@ -102,6 +102,12 @@ pub static KEYS: &[Key] = &[
         &["ANSIBLE_BECOME_FLAGS", "ANSIBLE_SUDO_FLAGS"],
     ),
     Key::new(
+        "become_exe",
+        Kind::Text,
+        &[("privilege_escalation", "become_exe"), ("sudo_become_plugin", "executable")],
+        &["ANSIBLE_BECOME_EXE", "ANSIBLE_SUDO_EXE"],
+    ),
+    Key::new(
         "become_ask_pass",
         Kind::Bool,
         &[("privilege_escalation", "become_ask_pass")],
@@ -445,7 +451,7 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
         "persistent_connection",
         &["ansible_connection_path", "command_timeout", "connect_retry_timeout", "connect_timeout", "control_path_dir"],
     ),
-    ("privilege_escalation", &["agnostic_become_prompt", "become_allow_same_user", "become_exe"]),
+    ("privilege_escalation", &["agnostic_become_prompt", "become_allow_same_user"]),
     ("selinux", &["libvirt_lxc_noseclabel", "special_context_filesystems"]),
     (
         "ssh_connection",

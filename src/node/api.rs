@@ -67,13 +67,16 @@ pub struct Identity {
     /// `sudo` (default) or `su`, `doas`.
     pub method: String,
     pub flags: Option<String>,
+    /// The program in place of the method's own (`become_exe`).
+    pub exe: Option<String>,
     pub password: Option<Secret>,
 }
 
 impl Identity {
     /// Tells identities of one node apart: the login user's is empty.
     pub fn key(&self) -> String {
-        self.become_user.as_ref().map(|user| format!("{}:{user}", self.method)).unwrap_or_default()
+        let program = self.exe.as_deref().map(|exe| format!("={exe}")).unwrap_or_default();
+        self.become_user.as_ref().map(|user| format!("{}{program}:{user}", self.method)).unwrap_or_default()
     }
 }
 

@@ -27,13 +27,15 @@ pub(super) fn become_command(user: &str, identity: &Identity, prompt: &str, inne
     let flags = flags.iter().filter(|f| identity.password.is_none() || *f != "-n");
     let flags = quote_all(flags);
     let user = quote(user);
-    match method(identity) {
+    let method = method(identity);
+    let exe = quote(identity.exe.as_deref().unwrap_or(method));
+    match method {
         "sudo" => Ok(match &identity.password {
-            Some(_) => format!("sudo {flags} -H -S -p {} -u {user} -- {inner}", quote(prompt)),
-            None => format!("sudo {flags} -H -n -u {user} -- {inner}"),
+            Some(_) => format!("{exe} {flags} -H -S -p {} -u {user} -- {inner}", quote(prompt)),
+            None => format!("{exe} {flags} -H -n -u {user} -- {inner}"),
         }),
-        "su" => Ok(format!("su {flags} {user} -c {}", quote(&format!("exec {inner}")))),
-        "doas" => Ok(format!("doas {flags} -n -u {user} {inner}")),
+        "su" => Ok(format!("{exe} {flags} {user} -c {}", quote(&format!("exec {inner}")))),
+        "doas" => Ok(format!("{exe} {flags} -n -u {user} {inner}")),
         other => Err(NodeError::Refused {
             message: format!("not supported yet: become method `{other}`"),
             help: vec!["`sudo`, `su` and `doas` are".into()],

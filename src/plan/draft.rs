@@ -311,6 +311,13 @@ impl Interpreter {
                 None => options.become_flags.clone(),
             },
         };
+        let exe = match text_var("ansible_become_exe")? {
+            Some(exe) => Some(exe),
+            None => match keyword(&|k| k.become_exe.as_ref()) {
+                Some(node) => Some(context.text(&node)?),
+                None => options.become_exe.clone(),
+            },
+        };
         let mut password = options.become_password.clone();
         for name in ["ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"] {
             if let Some(text) = text_var(name)? {
@@ -322,6 +329,7 @@ impl Interpreter {
             become_user: Some(user.unwrap_or_else(|| "root".to_owned())),
             method: method.unwrap_or_else(|| "sudo".to_owned()),
             flags,
+            exe: exe.filter(|e| !e.is_empty()),
             password,
         })
     }

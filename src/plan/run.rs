@@ -66,6 +66,7 @@ pub struct RunOptions {
     /// What holds for tasks that say nothing of their own.
     pub remote_port: Option<u16>,
     pub become_flags: Option<String>,
+    pub become_exe: Option<String>,
     pub no_log: bool,
     pub task_timeout: u64,
     /// Who answers `pause`; `None`: nobody, it does not wait for an answer.

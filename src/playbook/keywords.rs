@@ -281,6 +281,16 @@ pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
             _ => None,
         };
     }
+    if key == "debugger" {
+        const WHEN: &[&str] = &["always", "on_failed", "on_unreachable", "on_skipped"];
+        return match value.as_str() {
+            Some("never") => None,
+            Some(text) if WHEN.contains(&text) || value.has_template() => {
+                Some(Problem::unsupported(format_args!("`debugger: {text}`")).at(&value.span))
+            }
+            _ => wrong("one of always, on_failed, on_unreachable, on_skipped, never"),
+        };
+    }
     // `vars` and `loop_control` hold templates, they cannot be one.
     if shape != Shape::Map
         && (value.as_str().is_some() && value.has_template() || matches!(value.value, Yaml::Vault(_)))
@@ -306,13 +316,6 @@ pub(super) fn check(key: &str, shape: Shape, value: &Node) -> Option<Problem> {
             Yaml::Str(s) if s.text.trim().parse::<f64>().is_ok() => None,
             _ => wrong("a number"),
         },
-        Shape::Text if key == "debugger" => {
-            const WHEN: &[&str] = &["always", "on_failed", "on_unreachable", "on_skipped", "never"];
-            match value.as_str() {
-                Some(text) if WHEN.contains(&text) => None,
-                _ => wrong("one of always, on_failed, on_unreachable, on_skipped, never"),
-            }
-        }
         Shape::Map if value.as_map().is_none() => wrong("a mapping"),
         Shape::Texts if key == "hosts" && value.as_seq().is_none() && value.as_str().is_none() => {
             wrong("a pattern or a list of patterns")

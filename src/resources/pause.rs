@@ -85,6 +85,13 @@ impl Pause {
 }
 
 impl Pause {
+    /// When it began and ended, if it ends now.
+    fn waited(&self, result: TaskResult) -> TaskResult {
+        let timed = kit::timed(TaskResult::default(), std::time::Duration::try_from_secs_f64(self.seconds).ok());
+        let get = |key: &str| timed.values.get(key).cloned().unwrap_or(Value::from(()));
+        result.with("start", get("start")).with("stop", get("end"))
+    }
+
     fn asked(&self, change: &Change) -> Result<TaskResult, TaskResult> {
         let Some((question, ask)) = &self.question else { return Ok(change.result.clone()) };
         let begin = std::time::Instant::now();
@@ -116,7 +123,7 @@ impl Resource for Pause {
             }));
         }
         if self.seconds == 0.0 {
-            return Ok(Verdict::Unchanged(self.result()));
+            return Ok(Verdict::Unchanged(self.waited(self.result())));
         }
         Ok(Verdict::Change(Change {
             result: self.result(),
@@ -128,12 +135,7 @@ impl Resource for Pause {
         match kit::failure(done) {
             Some((message, _)) => Err(change.result.clone().with("msg", message)),
             None if self.question.is_some() => self.asked(change),
-            None => {
-                let timed =
-                    kit::timed(TaskResult::default(), std::time::Duration::try_from_secs_f64(self.seconds).ok());
-                let get = |key: &str| timed.values.get(key).cloned().unwrap_or(Value::from(()));
-                Ok(change.result.clone().with("start", get("start")).with("stop", get("end")))
-            }
+            None => Ok(self.waited(change.result.clone())),
         }
     }
 }
