@@ -28,6 +28,7 @@ fn become_user(user: &str, password: Option<&str>) -> Identity {
         become_user: Some(user.into()),
         method: "sudo".into(),
         flags: None,
+        exe: None,
         password: password.map(|p| Secret(p.into())),
     }
 }
