@@ -12,6 +12,9 @@ pub struct Declared {
     things: BTreeSet<String>,
     /// Tasks of which it is not known what they would make, by role and name: what they made before stays.
     held_tasks: BTreeSet<(Option<String>, String)>,
+    /// Where tasks put things that a plan does not name one by one where they are as desired (members of archives, folders): what the
+    /// same task made there before stays.
+    filled: BTreeMap<(Option<String>, String), BTreeSet<String>>,
     /// Roles with an include that was skipped or is not known.
     held_roles: BTreeSet<Option<String>>,
 }
@@ -44,12 +47,24 @@ impl Declared {
         if is_absent(step) {
             return;
         }
+        let paths = step.basis.makes.iter().filter_map(label).filter(|label| label.starts_with('/'));
+        self.filled.entry((step.role.clone(), step.task.clone())).or_default().extend(paths);
         self.things.extend(step.basis.makes.iter().filter_map(label));
     }
 
     /// True if a change's task may still make what it made.
     pub fn holds(&self, change: &Change) -> bool {
-        self.held_roles.contains(&change.role) || self.held_tasks.contains(&(change.role.clone(), change.task.clone()))
+        let key = (change.role.clone(), change.task.clone());
+        let fills = |path: &String| {
+            self.filled.get(&key).is_some_and(|places| {
+                places
+                    .iter()
+                    .any(|place| path == place || path.starts_with(&format!("{}/", place.trim_end_matches('/'))))
+            })
+        };
+        self.held_roles.contains(&change.role)
+            || self.held_tasks.contains(&key)
+            || !change.paths.is_empty() && change.paths.iter().all(fills)
     }
 
     /// True if a thing is declared: itself, a folder above something declared, or what lies in a folder that is filled.
