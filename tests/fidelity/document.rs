@@ -55,8 +55,10 @@ pub fn settle(playbook: &str, program: &str, scores: &[Score; 3]) {
     lock.lock().expect("is locked");
     let old = std::fs::read_to_string(path()).unwrap_or_default();
     let new = rows(playbook, program, scores);
-    if std::env::var("KDEPLOY_FIDELITY").is_ok_and(|mode| mode == "write") {
-        let start = format!("| {playbook} | {program} | ");
+    let start = format!("| {playbook} | {program} | ");
+    // Figures that are not there yet are added by whoever finds them first.
+    let missing = !old.contains(&start);
+    if missing || std::env::var("KDEPLOY_FIDELITY").is_ok_and(|mode| mode == "write") {
         let mut table: Vec<String> =
             old.lines().skip_while(|l| !l.starts_with("|---")).skip(1).map(str::to_owned).collect();
         table.retain(|row| row.starts_with("| ") && !row.starts_with(&start));
