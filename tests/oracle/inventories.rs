@@ -23,7 +23,7 @@ const QUESTIONS: &[(&str, &str)] = &[
 ];
 
 /// Cases where kdeploy still differs and should not.
-const OPEN: &[&str] = &["vaulted", "yaml_edges"];
+const OPEN: &[&str] = &["yaml_edges"];
 
 pub fn trials() -> Vec<Trial> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/inventories");
