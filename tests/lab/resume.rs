@@ -144,7 +144,7 @@ fn a_change_that_locks_out_is_put_back() {
     bed.kdeploy(&bad).ends_with(4).says("puts it back");
     let back = |bed: &Bed| {
         let until = Instant::now() + Duration::from_secs(60);
-        let shell = "cat /etc/ssh/sshd_config.d/99-test.conf; grep -c confirmed /etc/hosts; ls /etc/systemd/system | grep kdeploy; ss -Hltn 'sport = :22' | grep -c 0.0.0.0";
+        let shell = "cat /etc/ssh/sshd_config.d/99-test.conf; grep -c confirmed /etc/hosts; ls /etc/systemd/system | grep kdeploy; ss -Hltn 'sport = :22' | grep -c 0.0.0.0:22";
         loop {
             let now = bed.lab("lab", &["exec", "worker99", "sh", "-c", &format!("{shell}; true")]);
             if now == "MaxAuthTries 5\n0\n1\n" {
@@ -166,7 +166,7 @@ fn a_change_that_locks_out_is_put_back() {
             "worker99",
             "sh",
             "-c",
-            "until ! ss -Hltn 'sport = :22' | grep -q 0.0.0.0; do sleep 0.1; done; sleep 1",
+            "n=0; while ss -Hltn 'sport = :22' | grep -q 0.0.0.0:22; do n=$((n+1)); [ $n -lt 300 ] || exit 1; sleep 0.1; done; sleep 1",
         ],
     );
     bed.lab("lab", &["kill", "worker99"]);
