@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::options::SelectOptions;
 use crate::plan::{HostState, Interpreter};
 use crate::playbook::{self, Lists, TagSelection};
-use crate::problem::{Problem, Problems, nearest};
+use crate::problem::{Problem, Problems};
 use crate::run::Project;
 
 /// A pattern, tag or task name that matches nothing is an error.
@@ -28,17 +28,8 @@ pub fn require(project: &Project) -> Result<(), Problems> {
     }
     let (known, has_dynamic) = known_tags(project);
     for tag in &options.tags {
-        let special = matches!(tag.as_str(), "all" | "tagged" | "untagged" | "always" | "never");
-        if !special && !known.contains(tag) && !has_dynamic {
-            let mut problem = Problem::new("unknown-tag", format!("no task has the tag `{tag}`"));
-            match nearest(tag, known.iter().map(String::as_str)) {
-                Some(name) => problem = problem.help(format!("did you mean `{name}`?")),
-                None => {
-                    let all: Vec<&str> = known.iter().map(String::as_str).collect();
-                    problem = problem.help(format!("tags there are: {}", all.join(", ")));
-                }
-            }
-            problems.push(problem);
+        if !playbook::is_special_tag(tag) && !known.contains(tag) && !has_dynamic {
+            problems.push(playbook::unknown_tag(tag, &known));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::problem::{Problem, nearest};
+use crate::problem::Problem;
 use crate::source::display_path;
 use crate::yaml::Node;
 
@@ -74,17 +74,10 @@ impl Checker<'_> {
             }
         }
         for tag in self.what.tags {
-            if matches!(tag.as_str(), "all" | "tagged" | "untagged" | "always" | "never") || known.contains(tag) {
+            if super::is_special_tag(tag) || known.contains(tag) {
                 continue;
             }
-            let mut problem = Problem::new("unknown-tag", format!("no task has the tag `{tag}`"));
-            problem = match nearest(tag, known.iter().map(String::as_str)) {
-                Some(name) => problem.help(format!("did you mean `{name}`?")),
-                None => {
-                    let all: Vec<&str> = known.iter().map(String::as_str).collect();
-                    problem.help(format!("tags there are: {}", all.join(", ")))
-                }
-            };
+            let problem = super::unknown_tag(tag, &known);
             // Beside a tag that is a template, or an include that is one, it may be there all the same.
             if open { self.found.warnings.push(problem) } else { self.found.problems.push(problem) }
         }

@@ -40,4 +40,4 @@ pub use list::{HandlerEntry, Lists, PlayListing, TaskListing, flat_handlers, lis
 pub use loader::{FileCall, Loaded, Loader, LoaderSettings, Read, Resolve, RoleCall, StaticVars};
 pub use model::*;
 pub use modules::group_has;
-pub use tags::{TagSelection, effective_tags, number_tag, selected, tag_text, tag_texts};
+pub use tags::{TagSelection, effective_tags, is_special_tag, number_tag, selected, tag_text, tag_texts, unknown_tag};

@@ -3,6 +3,9 @@
 //! Pure: the chain around a task gives its tags, [`selected`] decides. An include statement is a task like any other: with
 //! --tags it runs only if a tag of its own chain is asked for, whatever stands in its file.
 
+use std::collections::BTreeSet;
+
+use crate::problem::{Problem, nearest};
 use crate::yaml::{Node, Yaml};
 
 use super::loader::scalar_text;
@@ -97,6 +100,23 @@ pub fn selected(tags: &[String], only: &[String], skip: &[String]) -> bool {
         return has("always") && !asks(skip, "always");
     }
     !(meets(skip) || (asks(skip, "tagged") && is_tagged))
+}
+
+/// Words of `--tags` that stand for more than a tag of their name.
+pub fn is_special_tag(tag: &str) -> bool {
+    matches!(tag, "all" | "tagged" | "untagged" | "always" | "never")
+}
+
+/// The problem of a tag that is asked for and that no task has.
+pub fn unknown_tag(tag: &str, known: &BTreeSet<String>) -> Problem {
+    let problem = Problem::new("unknown-tag", format!("no task has the tag `{tag}`"));
+    match nearest(tag, known.iter().map(String::as_str)) {
+        Some(name) => problem.help(format!("did you mean `{name}`?")),
+        None => {
+            let all: Vec<&str> = known.iter().map(String::as_str).collect();
+            problem.help(format!("tags there are: {}", all.join(", ")))
+        }
+    }
 }
 
 #[cfg(test)]

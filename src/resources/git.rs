@@ -47,24 +47,6 @@ pub static TYPE: ResourceType = ResourceType {
     build,
 };
 
-/// The argument `umask`: octal.
-pub(super) fn umask(args: &Args) -> Result<Option<String>, Problem> {
-    let umask = args.raw("umask").map(crate::resources::text_of);
-    match &umask {
-        Some(text) if u32::from_str_radix(text.trim_start_matches("0o"), 8).is_err() => {
-            Err(Problem::new("invalid-argument", format!("`{text}` is no octal umask")).at(args.span("umask")))
-        }
-        _ => Ok(umask.map(|u| u.trim_start_matches("0o").to_owned())),
-    }
-}
-
-/// A command under a umask.
-pub(super) fn under(umask: Option<&str>, argv: Vec<String>) -> Vec<String> {
-    let Some(umask) = umask else { return argv };
-    let shell = ["sh", "-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask].map(str::to_owned);
-    shell.into_iter().chain(argv).collect()
-}
-
 struct Git {
     repo: String,
     dest: String,
@@ -91,7 +73,7 @@ struct Git {
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    let umask = umask(&args)?;
+    let umask = kit::umask(&args)?;
     let bare = args.flag("bare")?;
     if bare && args.given("separate_git_dir") {
         return Err(Problem::new("invalid-argument", "`bare` and `separate_git_dir` exclude each other")
@@ -189,7 +171,7 @@ impl Git {
     }
 
     fn exec(&self, argv: Vec<String>) -> Action {
-        let argv = under(self.umask.as_deref(), argv);
+        let argv = kit::under(self.umask.as_deref(), argv);
         ExecSpec { env: self.task.environment.clone(), ..ExecSpec::argv(argv) }.into_action()
     }
 }

@@ -56,7 +56,7 @@ struct Pip {
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    let umask = super::git::umask(&args)?;
+    let umask = kit::umask(&args)?;
     let task = Task::of(setting);
     let mut names = args.list("name")?;
     let requirements = args.str("requirements")?.map(|r| task.path(&r));
@@ -176,7 +176,7 @@ impl Resource for Pip {
         if let (Some(venv), true) = (&self.venv, no_venv) {
             let mut argv = self.venv_command.clone();
             argv.push(venv.clone());
-            actions.push(self.task.exec(super::git::under(self.umask.as_deref(), argv)));
+            actions.push(self.task.exec(kit::under(self.umask.as_deref(), argv)));
         }
         let mut argv = vec![self.tool.clone(), if absent { "uninstall" } else { "install" }.to_owned()];
         match self.state.as_str() {
@@ -199,7 +199,7 @@ impl Resource for Pip {
             ExecSpec {
                 env: self.task.environment.clone(),
                 chdir: self.chdir.clone(),
-                ..ExecSpec::argv(super::git::under(self.umask.as_deref(), argv))
+                ..ExecSpec::argv(kit::under(self.umask.as_deref(), argv))
             }
             .into_action(),
         );

@@ -126,14 +126,7 @@ impl Service {
         }
         let Answer::Output(now) = world.ask(status.clone())? else { unreachable!("an output") };
         let running = now.rc == 0;
-        let verb = match self.unit.state {
-            Some(Wanted::Started) if !running => Some("start"),
-            Some(Wanted::Stopped) if running => Some("stop"),
-            Some(Wanted::Restarted | Wanted::Reloaded) if !running => Some("start"),
-            Some(Wanted::Restarted) => Some("restart"),
-            Some(Wanted::Reloaded) => Some("reload"),
-            _ => None,
-        };
+        let verb = self.unit.state.and_then(|wanted| wanted.verb(running));
         if let Some(verb) = verb {
             actions.push(self.unit.task.exec(["rc-service", name, verb]));
             let show = |on: bool| if on { "started" } else { "stopped" }.to_owned();
@@ -141,6 +134,20 @@ impl Service {
             let rc = if verb == "stop" { 3 } else { 0 };
             effects.push(kit::effect(status, Answer::Output(crate::world::Output { rc, ..now })));
         }
+        Ok(self.verdict(&lines, actions, effects, verb.is_some()))
+    }
+}
+
+impl Service {
+    /// What is left to be done, with the result both kinds of scripts have. `lines`: what differs, before and after.
+    fn verdict(
+        &self,
+        lines: &[(&str, String, String)],
+        actions: Vec<crate::node::Action>,
+        effects: Vec<crate::world::Effect>,
+        opaque: bool,
+    ) -> Verdict {
+        let name = self.unit.name.as_deref().unwrap_or_default();
         let mut result = TaskResult { changed: !actions.is_empty(), ..TaskResult::default() }.with("name", name);
         if let Some(enabled) = self.unit.enabled {
             result = result.with("enabled", enabled);
@@ -149,18 +156,16 @@ impl Service {
             result = result.with("state", if state == Wanted::Stopped { "stopped" } else { "started" });
         }
         if actions.is_empty() {
-            return Ok(Verdict::Unchanged(result));
+            return Verdict::Unchanged(result);
         }
-        Ok(Verdict::Change(Change {
-            diff: vec![kit::diff_of_attributes(name, &lines)],
-            opaque: verb.is_some(),
+        Verdict::Change(Change {
+            diff: vec![kit::diff_of_attributes(name, lines)],
+            opaque,
             result,
             ..kit::change(ChangeKind::Change, actions, effects)
-        }))
+        })
     }
-}
 
-impl Service {
     /// Scripts of /etc/init.d, switched on by `update-rc.d` or `chkconfig`.
     fn sysv(&self, world: &View) -> Result<Verdict, Stop> {
         let name = self.unit.name.as_deref().unwrap_or_default();
@@ -193,15 +198,7 @@ impl Service {
         if let Some(state) = self.unit.state {
             let Answer::Output(now) = world.ask(status.clone())? else { unreachable!("an output") };
             let running = now.rc == 0;
-            let verb = match state {
-                Wanted::Started if !running => Some("start"),
-                Wanted::Stopped if running => Some("stop"),
-                Wanted::Restarted | Wanted::Reloaded if !running => Some("start"),
-                Wanted::Restarted => Some("restart"),
-                Wanted::Reloaded => Some("reload"),
-                _ => None,
-            };
-            if let Some(verb) = verb {
+            if let Some(verb) = state.verb(running) {
                 let run = |verb: &str| {
                     let words = [path.as_str(), verb].into_iter().chain(self.arguments.iter().map(String::as_str));
                     self.unit.task.exec(words)
@@ -218,22 +215,7 @@ impl Service {
                 effects.push(kit::effect(status, said(if verb == "stop" { 3 } else { 0 })));
             }
         }
-        let mut result = TaskResult { changed: !actions.is_empty(), ..TaskResult::default() }.with("name", name);
-        if let Some(enabled) = self.unit.enabled {
-            result = result.with("enabled", enabled);
-        }
-        if let Some(state) = self.unit.state {
-            result = result.with("state", if state == Wanted::Stopped { "stopped" } else { "started" });
-        }
-        if actions.is_empty() {
-            return Ok(Verdict::Unchanged(result));
-        }
-        Ok(Verdict::Change(Change {
-            diff: vec![kit::diff_of_attributes(name, &lines)],
-            opaque: true,
-            result,
-            ..kit::change(ChangeKind::Change, actions, effects)
-        }))
+        Ok(self.verdict(&lines, actions, effects, true))
     }
 }
 

@@ -93,6 +93,17 @@ impl Wanted {
             _ => None,
         }))
     }
+
+    /// What brings a service that runs, or does not, to this state; `None`: it is there.
+    pub fn verb(self, running: bool) -> Option<&'static str> {
+        match (self, running) {
+            (Self::Started | Self::Restarted | Self::Reloaded, false) => Some("start"),
+            (Self::Stopped, true) => Some("stop"),
+            (Self::Restarted, true) => Some("restart"),
+            (Self::Reloaded, true) => Some("reload"),
+            (Self::Started, true) | (Self::Stopped, false) => None,
+        }
+    }
 }
 
 pub(super) struct Unit {
@@ -341,12 +352,8 @@ impl Resource for Unit {
         }
         let running = matches!(before.active.as_str(), "active" | "activating" | "reloading");
         let verb = match self.state {
-            Some(Wanted::Started) if !running => Some("start"),
-            Some(Wanted::Stopped) if running || before.active == "deactivating" => Some("stop"),
-            Some(Wanted::Restarted | Wanted::Reloaded) if !running => Some("start"),
-            Some(Wanted::Restarted) => Some("restart"),
-            Some(Wanted::Reloaded) => Some("reload"),
-            _ => None,
+            Some(Wanted::Stopped) if before.active == "deactivating" => Some("stop"),
+            wanted => wanted.and_then(|w| w.verb(running)),
         };
         if let Some(verb) = verb {
             actions.push(self.systemctl(verb, &[&unit]));

@@ -146,25 +146,21 @@ impl DateTime {
     }
 }
 
+/// Methods of dates and of moments.
+const DATE: &[&str] =
+    &["strftime", "isoformat", "weekday", "isoweekday", "toordinal", "isocalendar", "timetuple", "ctime", "replace"];
+/// Methods that only moments have.
+const MOMENT: &[&str] = &["timestamp", "date", "time", "utcoffset", "tzname", "astimezone"];
+/// The method of spans.
+const SPAN: &str = "total_seconds";
+
 /// The methods of dates, times and spans.
 pub fn is_method(value: &Value, name: &str) -> bool {
-    const DATE: &[&str] = &[
-        "strftime",
-        "isoformat",
-        "weekday",
-        "isoweekday",
-        "toordinal",
-        "isocalendar",
-        "timetuple",
-        "ctime",
-        "replace",
-    ];
-    const MOMENT: &[&str] = &["timestamp", "date", "time", "utcoffset", "tzname", "astimezone"];
     match type_name(value) {
         Some("datetime") => DATE.contains(&name) || MOMENT.contains(&name),
         Some("date") => DATE.contains(&name),
         Some("time") => matches!(name, "isoformat" | "strftime"),
-        Some("timedelta") => name == "total_seconds",
+        Some("timedelta") => name == SPAN,
         _ => false,
     }
 }
@@ -327,25 +323,7 @@ macro_rules! moment_object {
 
 /// A method's name as the table has it.
 pub fn intern(name: &str) -> &'static str {
-    const ALL: &[&str] = &[
-        "strftime",
-        "isoformat",
-        "weekday",
-        "isoweekday",
-        "toordinal",
-        "isocalendar",
-        "timetuple",
-        "ctime",
-        "replace",
-        "timestamp",
-        "date",
-        "time",
-        "utcoffset",
-        "tzname",
-        "astimezone",
-        "total_seconds",
-    ];
-    ALL.iter().copied().find(|n| *n == name).unwrap_or("method")
+    DATE.iter().chain(MOMENT).chain([&SPAN]).copied().find(|n| *n == name).unwrap_or("method")
 }
 
 moment_object!(DateTime, this => [

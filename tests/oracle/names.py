@@ -9,12 +9,13 @@ the exit code. Settings are read when ansible is imported: a call that has setti
 import array
 import json
 import os
-import select
-import signal
 import socket
 import sys
 
-IDLE_SECONDS = 45
+# Nothing is left beside the tests.
+sys.dont_write_bytecode = True
+import forking  # noqa: E402
+
 # Settings of all calls (tests/oracle/names.rs), which the server was started with.
 SHARED = {"ANSIBLE_NOCOLOR", "ANSIBLE_LOCALHOST_WARNING", "ANSIBLE_DEPRECATION_WARNINGS", "ANSIBLE_HOME"}
 
@@ -51,31 +52,7 @@ def serve(path):
     import ansible.plugins.shell.sh  # noqa: F401
     import ansible.plugins.strategy.linear  # noqa: F401
 
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path + ".new")
-    listener.listen(16)
-    os.rename(path + ".new", path)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    try:
-        while select.select([listener], [], [], IDLE_SECONDS)[0] or busy():
-            if not select.select([listener], [], [], 0)[0]:
-                continue
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                answer(connection)
-            connection.close()
-    finally:
-        os.unlink(path)
-
-
-def busy():
-    """True while a case runs: children are reaped by themselves, so one that can be waited for is at work."""
-    try:
-        return os.waitpid(-1, os.WNOHANG) == (0, 0)
-    except ChildProcessError:
-        return False
+    forking.serve(path, answer)
 
 
 def answer(connection):

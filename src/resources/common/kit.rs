@@ -8,7 +8,7 @@ use minijinja::Value;
 
 use crate::node::{Action, Done, ExecSpec};
 use crate::problem::Problem;
-use crate::resources::{Change, ChangeKind, Diff, Resource, Setting, TaskResult, Verdict};
+use crate::resources::{Args, Change, ChangeKind, Diff, Resource, Setting, TaskResult, Verdict};
 use crate::world::{Answer, Effect, Output, Query, Stop, View};
 
 /// What a resource keeps of its [`Setting`].
@@ -186,6 +186,24 @@ fn variable_name(tail: &str) -> (&str, usize) {
 /// True if the text mentions a variable that `known` does not.
 pub fn mentions_variable(text: &str) -> bool {
     text.match_indices('$').any(|(at, _)| !variable_name(&text[at + 1..]).0.is_empty())
+}
+
+/// The argument `umask`: octal.
+pub fn umask(args: &Args) -> Result<Option<String>, Problem> {
+    let umask = args.raw("umask").map(crate::resources::text_of);
+    match &umask {
+        Some(text) if u32::from_str_radix(text.trim_start_matches("0o"), 8).is_err() => {
+            Err(Problem::new("invalid-argument", format!("`{text}` is no octal umask")).at(args.span("umask")))
+        }
+        _ => Ok(umask.map(|u| u.trim_start_matches("0o").to_owned())),
+    }
+}
+
+/// A command under a umask.
+pub fn under(umask: Option<&str>, argv: Vec<String>) -> Vec<String> {
+    let Some(umask) = umask else { return argv };
+    let shell = ["sh", "-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask].map(str::to_owned);
+    shell.into_iter().chain(argv).collect()
 }
 
 /// Words of a command line as Python's `shlex.split` finds them. `Err`: a quotation is not closed.
