@@ -57,6 +57,8 @@ pub fn of_host(run: &Arc<Run>, host: &str) -> Arc<Scope> {
             ("string", Value::from(full)),
         ]),
     );
+    // By it a role can tell that it may use what only kdeploy knows (`confirm`).
+    put("kdeploy_version", Value::from(env!("CARGO_PKG_VERSION")));
     let options = &run.options;
     put("ansible_check_mode", Value::from(options.check));
     put("ansible_diff_mode", Value::from(options.diff));

@@ -2,12 +2,15 @@
 
 mod bench;
 mod browser;
+mod compatibility;
 mod errors;
 mod manuals;
+mod migration;
 mod names;
 mod output;
 mod plans;
 mod predictions;
+mod roles;
 mod staleness;
 mod worlds;
 

@@ -151,6 +151,23 @@ impl Bed {
         finished(self.start(args))
     }
 
+    /// The same, and both outputs go into the file that `KDEPLOY_TRANSCRIPT` names, for the manual that is written from them.
+    pub fn told(&self, what: &str, args: &[&str]) -> Run {
+        let begin = std::time::Instant::now();
+        let run = self.kdeploy(args);
+        let took = begin.elapsed().as_secs();
+        self.note(what, &format!("$ kdeploy {}\n{}exit {} after {took} s\n", args.join(" "), run.text(), run.code));
+        run
+    }
+
+    pub fn note(&self, what: &str, text: &str) {
+        use std::io::Write;
+        if let Some(path) = std::env::var_os("KDEPLOY_TRANSCRIPT") {
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+            writeln!(file, "== {what}\n{text}").unwrap();
+        }
+    }
+
     /// Started and not waited for: to be cut off or killed.
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

@@ -60,7 +60,7 @@ fn pods_running(bed: &Bed) -> usize {
 
 #[track_caller]
 fn eventually(what: &str, mut held: impl FnMut() -> bool) {
-    for _ in 0..180 {
+    for _ in 0..600 {
         if held() {
             return;
         }
@@ -116,12 +116,16 @@ const LEFT: &str = "iptables-save | grep ^:DOCKER; ls -d /run/docker* /etc/docke
 #[ignore = "needs root, the lab and a Kubernetes build: ./test lab"]
 fn two_workers_move_from_docker_to_containerd_under_running_pods() {
     let Some(bed) = cluster() else { return };
-    let plan = bed.kdeploy(&["plan", "migrate-to-containerd.yml", "--limit", "w1"]).ends_with(0);
-    plan.says("Reboot").says("Drain").says("Docker's packages");
+    let plan = bed.told("The plan of one node", &["plan", "migrate-to-containerd.yml", "--limit", "w1"]).ends_with(0);
+    // Which pods go, what stops with what, what is removed, and that the node restarts.
+    plan.says("Reboot").says("default/web-").says("Docker's packages").says("unit docker.service");
     assert!(kubectl(&bed, &["get", "nodes"]).matches("SchedulingDisabled").count() == 0, "a plan changes nothing");
 
     let witness = Witness::start(&bed);
-    bed.kdeploy(&["apply", "migrate-to-containerd.yml"]).ends_with(0);
+    let begin = std::time::Instant::now();
+    let moved = bed.told("The move", &["apply", "migrate-to-containerd.yml", "--no-plan"]).ends_with(0);
+    println!("both moved in {} s", begin.elapsed().as_secs());
+    moved.says("w2");
     eventually("all pods run again", || pods_running(&bed) == 4);
     let (looks, closed, budget) = witness.end();
     assert!(looks > 10, "only {looks} looks at the cluster");
@@ -134,71 +138,219 @@ fn two_workers_move_from_docker_to_containerd_under_running_pods() {
         assert_eq!(bed.on(node, LEFT), "", "{node}");
     }
     // Again: both are done, nothing happens.
+    bed.told("Both again", &["apply", "migrate-to-containerd.yml", "--no-plan"]).ends_with(0);
     let again = bed.kdeploy(&["apply", "migrate-to-containerd.yml", "--output", "json"]).ends_with(0);
     assert_eq!((again.count("w1", "changed"), again.count("w2", "changed")), (0, 0), "{}", again.stdout);
-    bed.kdeploy(&["apply", "verify.yml", "--limit", "w1"]).ends_with(0);
+    bed.told("Evidence again", &["apply", "verify.yml", "--no-plan", "--limit", "w1"]).ends_with(0);
+    bed.note("The nodes afterwards", &nodes);
 }
 
+/// Two pods that only w1 can take, and a budget that lets one go but not both: the drain's dry run finds nothing, the drain itself never ends.
+const PINNED: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: pinned}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: pinned}}
+  template:
+    metadata: {labels: {app: pinned}}
+    spec:
+      nodeSelector: {kubernetes.io/hostname: w1}
+      terminationGracePeriodSeconds: 1
+      containers:
+        - {name: pinned, image: 'docker.io/library/busybox:lab', imagePullPolicy: Never, command: [sh, -c, 'trap \"exit 0\" TERM; while :; do sleep 3600 & wait $!; done']}
+---
+apiVersion: policy/v1beta1
+kind: PodDisruptionBudget
+metadata: {name: pinned}
+spec: {minAvailable: 1, selector: {matchLabels: {app: pinned}}}
+";
+
+/// A pod that nothing would make anew, and one that mounts Docker's socket.
+fn lonely(name: &str, volumes: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{nodeName: w1, terminationGracePeriodSeconds: 0, volumes: [{volumes}], \
+         containers: [{{name: one, image: 'docker.io/library/busybox:lab', imagePullPolicy: Never, command: [sleep, '3600']}}]}}}}"
+    )
+}
+
+struct Faults {
+    bed: Bed,
+}
+
+impl Faults {
+    /// A whole run that must fail with these words; then w1 is as said and w2 as it was.
+    #[track_caller]
+    fn fails(&self, what: &str, more: &[&str], cordoned: bool, words: &[&str]) {
+        let run =
+            self.bed.told(what, &[&["apply", "migrate-to-containerd.yml", "--no-plan"], more].concat()).ends_with(2);
+        for word in words {
+            assert!(run.text().contains(word), "{what}: no `{word}` in\n{}\n{}", run.stdout, run.stderr);
+        }
+        self.stands(what, cordoned);
+    }
+
+    #[track_caller]
+    fn stands(&self, what: &str, cordoned: bool) {
+        assert_eq!(self.is_closed("w1"), cordoned, "{what}: w1's cordon");
+        let nodes = kubectl(&self.bed, &["get", "nodes"]);
+        assert!(
+            !self.is_closed("w2") && self.runtime("w2").starts_with("docker://"),
+            "{what}: w2 was touched\n{nodes}"
+        );
+        assert_eq!(
+            self.bed.on("w2", "ls -d /opt/tmp/containerd* /usr/local/bin/containerd 2>/dev/null; true"),
+            "",
+            "{what}"
+        );
+    }
+
+    fn is_closed(&self, node: &str) -> bool {
+        kubectl(&self.bed, &["get", "node", node, "--no-headers"]).contains("SchedulingDisabled")
+    }
+
+    fn runtime(&self, node: &str) -> String {
+        kubectl(&self.bed, &["get", "node", node, "-o", "jsonpath={.status.nodeInfo.containerRuntimeVersion}"])
+    }
+
+    /// `kubectl apply` of a text.
+    fn apply(&self, text: &str) {
+        self.bed.write("more.yml", text);
+        kubectl(&self.bed, &["apply", "-f", self.bed.project.path().join("more.yml").to_str().unwrap()]);
+    }
+}
+
+/// One phase after the other goes wrong; each time the same command is given again after the cause was mended, and comes further.
 #[test]
 #[ignore = "needs root, the lab and a Kubernetes build: ./test lab"]
 fn a_fault_in_each_phase_stops_the_move_and_the_second_run_finishes() {
     let Some(bed) = cluster() else { return };
-    let apply = ["apply", "migrate-to-containerd.yml", "--limit", "w1"];
-    let closed = |node: &str| kubectl(&bed, &["get", "node", node, "--no-headers"]).contains("SchedulingDisabled");
-    let runtime =
-        |node: &str| kubectl(&bed, &["get", "node", node, "-o", "jsonpath={.status.nodeInfo.containerRuntimeVersion}"]);
+    let faults = Faults { bed };
+    let bed = &faults.bed;
 
-    // The API is away.
+    // Before anything: the API is away, somebody else's cordon, pods that would be lost or broken, a stale network configuration.
     bed.lab("cluster", &["pause"]);
-    bed.kdeploy(&apply).ends_with(2).says("the cluster's API cannot be reached");
+    let away = bed.told("The API is away", &["apply", "migrate-to-containerd.yml", "--no-plan"]).ends_with(2);
+    away.says("the cluster's API cannot be reached")
+        .says("Nothing was changed.")
+        .says("whether the node is cordoned is not known");
     bed.lab("cluster", &["resume"]);
-    assert!(!closed("w1"));
+    faults.stands("the API was away", false);
 
-    // Somebody else's cordon.
-    kubectl(&bed, &["cordon", "w1"]);
-    bed.kdeploy(&apply).ends_with(2).says("not by this playbook");
-    kubectl(&bed, &["uncordon", "w1"]);
+    kubectl(bed, &["cordon", "w1"]);
+    faults.fails(
+        "Somebody else's cordon",
+        &[],
+        true,
+        &["not by this playbook", "It stays cordoned, by somebody else."],
+    );
+    kubectl(bed, &["uncordon", "w1"]);
 
-    // A wrong checksum: found while Docker still works.
-    bed.lab("mirror", &["fault", "corrupt", "runc.amd64"]);
-    bed.kdeploy(&apply).ends_with(2).says("checksum").says("run the same command again");
-    bed.lab("mirror", &["fault", "clear"]);
-    assert!(!closed("w1"), "staging fails before the cordon");
+    faults.apply(&lonely("alone", ""));
+    eventually("it is there", || kubectl(bed, &["get", "pod", "alone", "--no-headers"]).contains("Running"));
+    faults.fails(
+        "A pod that nothing would make anew",
+        &[],
+        false,
+        &["no controller that would make them anew: default/alone"],
+    );
+    kubectl(bed, &["delete", "pod", "alone"]);
+    faults.apply(&lonely("builder", "{name: socket, hostPath: {path: /var/run/docker.sock}}"));
+    faults.fails(
+        "A pod with Docker's socket",
+        &[],
+        false,
+        &["these pods mount Docker's socket, which goes away: default/builder"],
+    );
+    kubectl(bed, &["delete", "pod", "builder"]);
 
-    // A budget that never lets the drain end.
-    let budget = |least: &str| {
-        kubectl(
-            &bed,
-            &["patch", "pdb", "web", "--type=merge", "-p", &format!("{{\"spec\":{{\"minAvailable\":{least}}}}}")],
-        )
-    };
-    budget("2");
+    bed.on("w1", "echo {} > /etc/cni/net.d/05-old.conflist");
+    faults.fails("A stale network configuration", &[], false, &["these are nobody's: 05-old.conflist"]);
+    bed.on("w1", "rm /etc/cni/net.d/05-old.conflist");
+
+    kubectl(bed, &["patch", "pdb", "web", "--type=merge", "-p", r#"{"spec":{"minAvailable":2}}"#]);
     eventually("the budget is tight", || {
-        kubectl(&bed, &["get", "pdb", "web", "-o", "jsonpath={.status.disruptionsAllowed}"]).trim() == "0"
+        kubectl(bed, &["get", "pdb", "web", "-o", "jsonpath={.status.disruptionsAllowed}"]).trim() == "0"
     });
-    bed.kdeploy(&apply).ends_with(2).says("these evictions are refused").says("default/web-").says("web");
-    assert!(!closed("w1"));
-    budget("1");
+    faults.fails(
+        "A budget that lets no pod go",
+        &[],
+        false,
+        &["these evictions are refused", "default/web-", "let no pod go now: web"],
+    );
+    kubectl(bed, &["patch", "pdb", "web", "--type=merge", "-p", r#"{"spec":{"minAvailable":1}}"#]);
 
-    // containerd does not start: the node stays cordoned, the other is untouched.
-    bed.on("w1", "mkdir -p /etc/systemd/system/containerd.service.d; printf '[Service]\\nExecStartPre=/bin/false\\n' > /etc/systemd/system/containerd.service.d/broken.conf");
-    bed.kdeploy(&["apply", "migrate-to-containerd.yml"]).ends_with(2).says("w1 was not moved").says("stays cordoned");
-    assert!(closed("w1") && !closed("w2") && runtime("w2").starts_with("docker://"));
-    bed.on("w1", "rm -r /etc/systemd/system/containerd.service.d");
+    // Staging: a wrong checksum, while Docker still works.
+    bed.lab("mirror", &["fault", "corrupt", "runc.amd64"]);
+    faults.fails(
+        "A wrong checksum",
+        &[],
+        false,
+        &["checksum", "Docker and kubelet run as before", "It takes pods as before.", "run the same command again"],
+    );
+    bed.lab("mirror", &["fault", "clear"]);
+    assert_eq!(bed.on("w1", "systemctl is-active docker kubelet"), "active\nactive\n");
 
-    // A node that does not come back from its reboot: sshd is kept from starting.
+    // Draining: blocked for good.
+    faults.apply(PINNED);
+    eventually("the budget lets one go", || {
+        kubectl(bed, &["get", "pdb", "pinned", "-o", "jsonpath={.status.disruptionsAllowed}"]).trim() == "1"
+    });
+    faults.fails(
+        "A drain that never ends",
+        &["-e", "migrate_drain_timeout=60"],
+        true,
+        &[
+            "the drain did not end within 60 s",
+            "default/pinned-",
+            "budgets that let no pod go: pinned",
+            "Docker and kubelet run as before",
+            "It stays cordoned, by this playbook",
+        ],
+    );
+    kubectl(bed, &["delete", "-f", bed.project.path().join("more.yml").to_str().unwrap()]);
+
+    // Replacing: containerd does not start.
+    let unit = "/etc/systemd/system/containerd.service.d";
+    bed.on("w1", &format!("mkdir -p {unit}; printf '[Service]\\nExecStartPre=/bin/false\\n' > {unit}/broken.conf"));
+    faults.fails(
+        "containerd does not start",
+        &[],
+        true,
+        &["containerd.service", "Docker is gone or partly so", "It stays cordoned, by this playbook"],
+    );
+    bed.on("w1", &format!("rm -r {unit}"));
+
+    // Rebooting: the node does not come back, since sshd is kept from starting.
     bed.on("w1", "systemctl mask ssh.service");
-    let run = bed.kdeploy(&["apply", "migrate-to-containerd.yml", "-e", "migrate_reboot_timeout=30", "--timeout", "5"]);
-    assert_ne!(run.code, 0, "{}", run.text());
-    run.says("w1");
-    assert!(closed("w1") && !closed("w2") && runtime("w2").starts_with("docker://"));
+    faults.fails(
+        "A node that does not come back",
+        &["-e", "migrate_reboot_timeout=30", "--timeout", "5"],
+        true,
+        &["\"Reboot\" failed", "on its way through the reboot", "It stays cordoned, by this playbook"],
+    );
     bed.lab("lab", &["exec", "w1", "systemctl", "unmask", "ssh.service"]);
     bed.lab("lab", &["exec", "w1", "systemctl", "start", "ssh.service"]);
 
-    // The second run finishes, for both.
-    bed.kdeploy(&["apply", "migrate-to-containerd.yml"]).ends_with(0);
+    // Verifying: the API goes away once containerd is there.
+    let pid = std::fs::read_to_string(bed.dir().join("cluster/apiserver.pid")).unwrap();
+    let pause = format!("lab_pause={}", pid.trim());
+    let away = ["apply", "migrate-to-containerd.yml", "--no-plan", "-e", &pause, "-e", "migrate_ready_timeout=3"];
+    let away = bed.told("The API goes away in the middle", &away).ends_with(2);
+    away.says("Docker is gone and containerd is in place").says("whether the node is cordoned is not known");
+    bed.lab("cluster", &["resume"]);
+    faults.stands("the API went away in the middle", true);
+
+    // The last run finishes, for both.
+    bed.told("All causes mended", &["apply", "migrate-to-containerd.yml", "--no-plan"]).ends_with(0);
     for node in ["w1", "w2"] {
-        assert!(runtime(node).starts_with("containerd://") && !closed(node), "{node}: {}", runtime(node));
+        assert!(
+            faults.runtime(node).starts_with("containerd://") && !faults.is_closed(node),
+            "{node}: {}",
+            faults.runtime(node)
+        );
         assert_eq!(bed.on(node, LEFT), "", "{node}");
     }
+    eventually("all pods run again", || pods_running(bed) == 4);
 }

@@ -1,5 +1,8 @@
 //! What was made can be unmade: destroy, prune, undo, locks, owed handlers, on real nodes.
 
+use std::path::Path;
+use std::process::Command;
+
 use crate::bed::{Bed, finished};
 
 /// Everything of a node that a role could change: files with owner, mode and content, accounts, units, packages. Not: logs, caches, what the
@@ -8,7 +11,7 @@ const SNAPSHOT: &str = r#"
   cd /
   all() { find etc usr opt srv home root var -xdev \
     ! -path 'var/log/*' ! -path 'var/cache/*' ! -path 'var/lib/kdeploy*' ! -path 'var/lib/systemd/*' ! -path 'var/lib/apt/*' \
-    ! -path 'var/lib/dpkg/*' ! -path 'var/tmp/*' ! -path 'root/.*' ! -path 'home/*/.*' ! -path 'var/lib/containerd*' ! -path 'var/lib/docker*' \
+    ! -path 'var/lib/dpkg/*' ! -path 'var/tmp/*' ! -path 'root/.*' ! -path 'home/*/.*' ! -path 'var/lib/containerd*' ! -path 'var/lib/docker*' ! -path 'var/lib/kubelet/*' \
     ! -path 'etc/*-' ! -path 'etc/.pwd.lock' ! -path 'etc/ld.so.cache' ! -path 'etc/mtab' ! -path 'var/backups/*' ! -path 'usr/share/*/*' ; }
   all | sort > /run/snapshot.list
   tr '\n' '\0' < /run/snapshot.list | xargs -0 stat -c '%n %F %a %U:%G %N' | sort
@@ -89,6 +92,41 @@ fn what_a_role_made_is_destroyed() {
         destroyed(&bed, "k8s.yml", role, &[]);
     }
     destroyed(&bed, "docker.yml", "role-docker", &["-e", "docker_install_from=static"]);
+}
+
+/// kubelet and kube-proxy beside a containerd that stays; the migration's steps that leave something on a node; and the role that only looks.
+#[test]
+#[ignore = "needs root and the lab: ./test lab"]
+fn what_a_worker_of_a_cluster_got_is_destroyed() {
+    let ready = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/cluster");
+    if !Command::new(ready).arg("ready").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: Kubernetes is not built here (lab/cluster build)");
+        return;
+    }
+    let bed = Bed::with(&["worker99=worker"]).with_mirror();
+    bed.lab("cluster", &["pki", "worker99"]);
+    bed.write("inventory/group_vars/all/cluster.yml", &bed.lab("cluster", &["vars"]));
+    bed.kdeploy(&["apply", "k8s.yml", "--no-plan", "--tags", "role-cni,role-runc,role-containerd"]).ends_with(0);
+    destroyed(&bed, "k8s.yml", "role-kubernetes-worker", &[]);
+
+    // Looking changes nothing, so there is nothing to take back.
+    let before = snapshot(&bed, "worker99");
+    for command in ["apply", "destroy"] {
+        let looked =
+            bed.kdeploy(&[command, "k8s.yml", "--tags", "role-compatibility", "--output", "json"]).ends_with(0);
+        assert_eq!(looked.count("worker99", "changed"), 0, "{}", looked.stdout);
+    }
+    assert_eq!(difference(&before, &snapshot(&bed, "worker99")), "");
+
+    // What is staged for another version goes; what was stopped starts again.
+    bed.kdeploy(&["apply", "k8s.yml", "--no-plan", "--tags", "role-kubernetes-worker"]).ends_with(0);
+    bed.write(
+        "steps.yml",
+        "- hosts: k8s_worker\n  become: true\n  vars: {containerd_version: '{{ lab_containerd_versions[1] }}', cni_version: '{{ lab_cni_versions[1] }}'}\n  tasks:\n\
+         \x20   - import_role: {name: containerd, tasks_from: defaults}\n    - import_role: {name: cni, tasks_from: defaults}\n    - import_role: {name: kubernetes_worker, tasks_from: defaults}\n\
+         \x20   - include_role: {name: worker_migration, tasks_from: '{{ item }}'}\n      loop: [stage, stop]\n      tags: steps\n",
+    );
+    destroyed(&bed, "steps.yml", "all", &[]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod document;
 mod drift;
 mod faults;
 mod fidelity;
+mod harden;
 mod ledger;
 mod logins;
 mod node;
