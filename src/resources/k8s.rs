@@ -219,8 +219,15 @@ impl Resource for Objects {
                         Dry::Refused(why) => return Ok(kit::failed(why)),
                         Dry::Impossible => merged(object, live),
                     };
-                    // Written otherwise, but the server makes the same of it (`1000m` and `1`).
-                    if plain(&after) == plain(live) {
+                    // Written otherwise, but the server makes the same of it (`1000m` and `1`). What others report meanwhile is no change of ours.
+                    let shown = |whole: &Json| {
+                        let mut own = plain(whole);
+                        if let Some(map) = own.as_object_mut().filter(|_| object.get("status").is_none()) {
+                            map.remove("status");
+                        }
+                        own
+                    };
+                    if shown(&after) == shown(live) {
                         results.push(value(live));
                         continue;
                     }
@@ -232,7 +239,7 @@ impl Resource for Objects {
                         }
                         .into_action(),
                     );
-                    edit.diff.push(kit::diff(&label, show(&plain(live)), show(&plain(&after))));
+                    edit.diff.push(kit::diff(&label, show(&shown(live)), show(&shown(&after))));
                     edit.effect(query, answer(&after));
                     results.push(value(&after));
                 }

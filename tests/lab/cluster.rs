@@ -170,7 +170,7 @@ spec: {minAvailable: 1, selector: {matchLabels: {app: pinned}}}
 /// A pod that nothing would make anew, and one that mounts Docker's socket.
 fn lonely(name: &str, volumes: &str) -> String {
     format!(
-        "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{nodeName: w1, terminationGracePeriodSeconds: 0, volumes: [{volumes}], \
+        "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{nodeName: w1, terminationGracePeriodSeconds: 0, volumes: [{volumes}], \
          containers: [{{name: one, image: 'docker.io/library/busybox:lab', imagePullPolicy: Never, command: [sleep, '3600']}}]}}}}"
     )
 }

@@ -17,6 +17,20 @@ fn settings(bed: &Bed, more: &str) {
     );
 }
 
+/// Waits until all is as it was: the node has put it back, and keeps nothing to be confirmed.
+#[track_caller]
+fn is_again(bed: &Bed, good: &str, setting: &str) {
+    let begin = Instant::now();
+    loop {
+        let now = bed.lab("lab", &["exec", "worker99", "sh", "-c", LOGINS]);
+        if now == good {
+            return;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(90), "{setting}: {now}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
 fn a_wrong_setting_of_sshd_is_undone() {
@@ -31,22 +45,14 @@ fn a_wrong_setting_of_sshd_is_undone() {
     // What sshd does not understand never gets into place.
     settings(&bed, "  NoSuchSetting: 'yes'\n");
     bed.kdeploy(&role).ends_with(2).says("Bad configuration option");
-    assert_eq!(bed.on("worker99", LOGINS), good);
+    is_again(&bed, &good, "no such setting");
 
     // What it understands, and what shuts everybody out, gets there, and is put back.
     let locked_out = ["ListenAddress: 127.0.0.1", "AllowUsers: nobody-at-all"];
     for setting in locked_out {
         settings(&bed, &format!("  {setting}\n"));
-        let begin = Instant::now();
         bed.kdeploy(&[&role[..], &["--timeout", "2"]].concat()).ends_with(4).says("puts it back");
-        loop {
-            let now = bed.lab("lab", &["exec", "worker99", "sh", "-c", LOGINS]);
-            if now == good {
-                break;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(90), "{setting}: {now}");
-            std::thread::sleep(Duration::from_millis(500));
-        }
+        is_again(&bed, &good, setting);
         // And one can log in again.
         assert_eq!(bed.on("worker99", "id -un"), "root\n", "{setting}");
     }

@@ -175,6 +175,7 @@ fn the_server_is_asked_what_it_would_store() {
     let map = json!({"apply": true, "definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"cpu": "1000m"}}});
     let mut same = live.clone();
     same["metadata"]["resourceVersion"] = json!("6");
+    same["status"] = json!({"lastHeartbeatTime": "later"});
     assert!(converges(&*build("k8s", map.clone()), &mut world([]), &node(Ok(same))).is_none());
     let mut other = live.clone();
     other["data"]["cpu"] = json!("2");
