@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod compatibility;
+mod containerd;
 mod errors;
 mod manuals;
 mod migration;

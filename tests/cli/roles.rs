@@ -124,3 +124,68 @@ fn versions_stand_in_one_place() {
         }
     }
 }
+
+/// What each architecture downloads, and that its sums are its own.
+#[test]
+fn every_architecture_gets_its_own_files_and_sums() {
+    let names = [
+        "containerd_url",
+        "containerd_checksum",
+        "runc_url",
+        "runc_checksum",
+        "cni_url",
+        "cni_checksum",
+        "kubernetes_worker_binaries_url",
+        "containerd_crictl_url",
+        "containerd_nerdctl_url",
+        "containerd_gvisor_url",
+    ];
+    let told = names.map(|n| format!("{{{{ {n} }}}}")).join(" ");
+    let imports = ["cni", "containerd", "kubernetes_worker"]
+        .map(|r| format!("    - import_role: {{name: {r}, tasks_from: defaults}}\n"))
+        .concat();
+    let site = format!(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - set_fact: {{architecture: \"{{{{ machine }}}}\", os_family: Debian, distribution: \"{{{{ system }}}}\", cacheable: true}}\n{imports}    \
+         - include_role: {{name: runc, tasks_from: defaults, public: true}}\n    - debug: {{msg: \"{told}\"}}\n    \
+         - debug: {{msg: \"{{{{ containerd_gvisor_checksums.runsc }}}} {{{{ kubernetes_worker_checksums.kubelet }}}}\"}}\n"
+    );
+    let bench = crate::Bench::new(&[("site.yml", &site)]);
+    let hosts = "amd ansible_connection=local machine=x86_64 system=Debian\narm ansible_connection=local machine=aarch64 system=Ubuntu\n";
+    bench.write("hosts", hosts);
+    std::os::unix::fs::symlink(roles(), bench.path().join("roles")).expect("a link");
+    let said =
+        bench.run(&["apply", "site.yml", "--no-plan", "--output", "json", "-e", "kubernetes_worker_version=1.35.1"]);
+    assert_eq!(said.rc, 0, "{}{}", said.out, said.err);
+    let report: Value = serde_json::from_str(&said.out).expect("JSON");
+    let texts = |host: &str| -> Vec<String> {
+        let steps = report["steps"].as_array().unwrap().iter();
+        let steps = steps.filter(|s| s["host"] == host && s["action"] == "debug");
+        steps
+            .flat_map(|s| s["result"]["msg"].as_str().unwrap().split(' ').map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    };
+    let releases = yaml("releases/defaults/main.yml");
+    let sum = |project: &str, version: &str, architecture: &str| {
+        releases["releases_checksums"][project][version][architecture].as_str().unwrap().to_owned()
+    };
+    for (host, ours, theirs) in [("amd", "amd64", "x86_64"), ("arm", "arm64", "aarch64")] {
+        let github = "https://github.com";
+        let wanted = [
+            format!("{github}/containerd/containerd/releases/download/v2.3.4/containerd-2.3.4-linux-{ours}.tar.gz"),
+            sum("containerd", "2.3.4", ours),
+            format!("{github}/opencontainers/runc/releases/download/v1.4.3/runc.{ours}"),
+            sum("runc", "1.4.3", ours),
+            format!(
+                "{github}/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-{ours}-v1.9.1.tgz"
+            ),
+            sum("cni", "1.9.1", ours),
+            format!("https://dl.k8s.io/release/v1.35.1/bin/linux/{ours}"),
+            format!("{github}/kubernetes-sigs/cri-tools/releases/download/v1.36.0/crictl-v1.36.0-linux-{ours}.tar.gz"),
+            format!("{github}/containerd/nerdctl/releases/download/v2.3.5/nerdctl-2.3.5-linux-{ours}.tar.gz"),
+            format!("https://storage.googleapis.com/gvisor/releases/release/20260817.0/{theirs}"),
+            sum("runsc", "20260817.0", ours),
+            sum("kubelet", "1.35.1", ours),
+        ];
+        assert_eq!(texts(host), wanted, "{host}");
+    }
+}

@@ -17,19 +17,20 @@ migrate_disk_mb: 200
 migrate_preflight_wait: 5
 ";
 
-/// A control plane and two workers on docker://, with a Deployment, a DaemonSet and a disruption budget. None: not asked for.
-fn cluster() -> Option<Bed> {
+/// A control plane and workers on docker://, with a Deployment, a DaemonSet and a disruption budget. None: not asked for.
+fn cluster(nodes: &[&str]) -> Option<Bed> {
     if std::env::var_os("KDEPLOY_NEEDS_CLUSTER").is_none() {
         eprintln!("skipped: takes a Kubernetes build and several minutes; run by ./test cluster");
         return None;
     }
-    let bed = Bed::with(&["w1=docker-worker", "w2=docker-worker"]).with_mirror();
+    let specs: Vec<String> = nodes.iter().map(|node| format!("{node}=docker-worker")).collect();
+    let bed = Bed::with(&specs.iter().map(String::as_str).collect::<Vec<_>>()).with_mirror();
     bed.lab("cluster", &["up"]);
     std::fs::create_dir(&bed.programs).unwrap();
     std::os::unix::fs::symlink(bed.kubectl(), bed.programs.join("kubectl")).unwrap();
-    bed.lab("cluster", &["pki", "w1", "w2"]);
+    bed.lab("cluster", &[&["pki"], nodes].concat());
     bed.write("inventory/group_vars/all/cluster.yml", &format!("{}{VARIABLES}", bed.lab("cluster", &["vars"])));
-    for (n, node) in ["w1", "w2"].iter().enumerate() {
+    for (n, node) in nodes.iter().enumerate() {
         bed.write(&format!("inventory/host_vars/{node}.yml"), &format!("cni_bridge_subnet: 10.244.{}.0/24\n", n + 1));
     }
     for file in ["join.yml", "after_containerd.yml", "pods.yml"] {
@@ -37,12 +38,12 @@ fn cluster() -> Option<Bed> {
         bed.write(file, &std::fs::read_to_string(from).unwrap());
     }
     bed.kdeploy(&["apply", "join.yml", "--no-plan"]).ends_with(0);
-    eventually("both nodes are Ready on Docker", || {
-        let nodes = kubectl(&bed, &["get", "nodes", "-o", "wide", "--no-headers"]);
-        nodes.matches(" Ready ").count() == 2 && nodes.matches("docker://").count() == 2
+    eventually("all nodes are Ready on Docker", || {
+        let told = kubectl(&bed, &["get", "nodes", "-o", "wide", "--no-headers"]);
+        told.matches(" Ready ").count() == nodes.len() && told.matches("docker://").count() == nodes.len()
     });
     kubectl(&bed, &["apply", "-f", bed.project.path().join("pods.yml").to_str().unwrap()]);
-    eventually("all pods run", || pods_running(&bed) == 4);
+    eventually("all pods run", || pods_running(&bed) == 2 + nodes.len());
     Some(bed)
 }
 
@@ -115,7 +116,7 @@ const LEFT: &str = "iptables-save | grep ^:DOCKER; ls -d /run/docker* /etc/docke
 #[test]
 #[ignore = "needs root, the lab and a Kubernetes build: ./test lab"]
 fn two_workers_move_from_docker_to_containerd_under_running_pods() {
-    let Some(bed) = cluster() else { return };
+    let Some(bed) = cluster(&["w1", "w2"]) else { return };
     let plan = bed.told("The plan of one node", &["plan", "migrate-to-containerd.yml", "--limit", "w1"]).ends_with(0);
     // Which pods go, what stops with what, what is removed, and that the node restarts.
     plan.says("Reboot").says("default/web-").says("Docker's packages").says("unit docker.service");
@@ -225,7 +226,7 @@ impl Faults {
 #[test]
 #[ignore = "needs root, the lab and a Kubernetes build: ./test lab"]
 fn a_fault_in_each_phase_stops_the_move_and_the_second_run_finishes() {
-    let Some(bed) = cluster() else { return };
+    let Some(bed) = cluster(&["w1", "w2"]) else { return };
     let faults = Faults { bed };
     let bed = &faults.bed;
 
@@ -353,4 +354,34 @@ fn a_fault_in_each_phase_stops_the_move_and_the_second_run_finishes() {
         assert_eq!(bed.on(node, LEFT), "", "{node}");
     }
     eventually("all pods run again", || pods_running(bed) == 4);
+}
+
+/// The steps one by one, as an operator types them who does not use the migration's playbook.
+#[test]
+#[ignore = "needs root, the lab and a Kubernetes build: ./test lab"]
+fn a_worker_is_moved_by_hand_with_single_commands() {
+    let Some(bed) = cluster(&["w1"]) else { return };
+    kubectl(&bed, &["patch", "pdb", "web", "--type=merge", "-p", r#"{"spec":{"minAvailable":0}}"#]);
+    eventually("the budget lets pods go", || {
+        kubectl(&bed, &["get", "pdb", "web", "-o", "jsonpath={.status.disruptionsAllowed}"]).trim() == "2"
+    });
+    kubectl(&bed, &["drain", "w1", "--ignore-daemonsets", "--timeout=300s"]);
+    for unit in ["kubelet", "kube-proxy", "docker.socket", "docker"] {
+        bed.kdeploy(&["run", "w1", "-b", "-m", "systemd", "-a", &format!("name={unit} state=stopped")]).ends_with(0);
+    }
+    bed.kdeploy(&["apply", "docker.yml", "--limit", "w1", "-e", "docker_state=absent", "--no-plan"]).ends_with(0);
+    for role in ["role-cni", "role-runc", "role-containerd"] {
+        bed.kdeploy(&["apply", "k8s.yml", "--tags", role, "--limit", "w1", "--no-plan"]).ends_with(0);
+    }
+    bed.write("images.yml", "- hosts: k8s_worker\n  become: true\n  tasks:\n    - import_role: {name: containerd, tasks_from: defaults}\n    - import_tasks: after_containerd.yml\n");
+    bed.kdeploy(&["apply", "images.yml", "--no-plan"]).ends_with(0);
+    bed.kdeploy(&["apply", "k8s.yml", "--tags", "role-kubernetes-worker", "--limit", "w1", "--no-plan"]).ends_with(0);
+    bed.kdeploy(&["run", "w1", "-b", "-m", "reboot"]).ends_with(0);
+    kubectl(&bed, &["uncordon", "w1"]);
+    eventually("it is Ready on containerd", || {
+        let told = kubectl(&bed, &["get", "nodes", "-o", "wide", "--no-headers"]);
+        told.contains(" Ready ") && told.contains("containerd://")
+    });
+    eventually("all pods run again", || pods_running(&bed) == 3);
+    assert_eq!(bed.on("w1", LEFT), "");
 }
