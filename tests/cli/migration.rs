@@ -190,8 +190,7 @@ fn what_the_node_lacks_or_has_too_much() {
     let cluster = Cluster::of(&["n1"]);
     cluster.refuses(&["-e", "migrate_disk_mb=999999999"], &["/opt has ", "MB free, migrate_disk_mb is 999999999"]);
     cluster.put("net.d/05-old.conflist", "{}");
-    cluster
-        .refuses(&[], &["in the folder of the network configurations the first file by name wins", "05-old.conflist"]);
+    cluster.refuses(&[], &["net.d the first file by name wins, and these are nobody's: 05-old.conflist"]);
     // A module that is neither there nor to be loaded.
     cluster.bench.write(
         "bin/grep",

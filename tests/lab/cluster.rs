@@ -119,7 +119,11 @@ fn two_workers_move_from_docker_to_containerd_under_running_pods() {
     let Some(bed) = cluster(&["w1", "w2"]) else { return };
     let plan = bed.told("The plan of one node", &["plan", "migrate-to-containerd.yml", "--limit", "w1"]).ends_with(0);
     // Which pods go, what stops with what, what is removed, and that the node restarts.
-    plan.says("Reboot").says("default/web-").says("Docker's packages").says("unit docker.service");
+    plan.says("Reboot")
+        .says("default/web-")
+        .says("Docker's packages")
+        .says("also stops docker.service")
+        .says("reboots the node");
     assert!(kubectl(&bed, &["get", "nodes"]).matches("SchedulingDisabled").count() == 0, "a plan changes nothing");
 
     let witness = Witness::start(&bed);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
 
-/// What the role made of logins, and whether sshd listens for others.
-const LOGINS: &str = "cat /etc/ssh/sshd_config.d/10-harden.conf | grep -v '^#'; ls /etc/sudoers.d; ls -A /var/lib/kdeploy/confirm; \
+/// What the role made of logins, what still waits to be confirmed, and whether sshd listens for others.
+const LOGINS: &str = "cat /etc/ssh/sshd_config.d/10-harden.conf | grep -v '^#'; ls /etc/sudoers.d; find /var/lib/kdeploy/confirm -mindepth 1 -maxdepth 1 ! -exec test -e {}/done ';' -print; \
     ss -Hltn 'sport = :22' | grep -c 0.0.0.0:22; true";
 
 fn settings(bed: &Bed, more: &str) {
