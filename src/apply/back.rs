@@ -331,6 +331,7 @@ fn go(
             id: format!("{id}#{place}"),
             path: path.clone(),
             secret: way.of.secret,
+            whole: crate::plan::removes(&way.actions, path),
         }));
         lines.push(Line::Change(noted(way, id, &recording.run)));
     }

@@ -102,11 +102,11 @@ pub struct Before {
     pub u: u32,
     pub g: u32,
     pub s: u64,
-    /// SHA-256 of the content, or of a link's target.
+    /// SHA-256 of the content, of a link's target, or of the archive of what was in a folder that went away.
     pub d: Option<String>,
     /// The content is in the store.
     pub kept: bool,
-    /// Why it is not: `full`, `secret`, else too large.
+    /// Why it is not: `full`, `secret`, `tar` (the node has none, or it failed), else too large.
     pub why: Option<String>,
 }
 

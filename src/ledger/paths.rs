@@ -4,7 +4,7 @@ use super::back::{Finding, Phase, changed_since};
 use super::journal::{Entry, PathBefore};
 use super::line::{Before, Change};
 use crate::blob::{Algorithm, Blob};
-use crate::node::{Action, Owner};
+use crate::node::{Action, ExecSpec, Owner};
 use crate::resources::{ChangeKind, plain_diff};
 use crate::world::{FileKind, Query, Stat, Stop};
 
@@ -218,9 +218,30 @@ fn folder_before(
         Some(_) => finding.leave(path, of, "a folder was there, now something else is".to_owned()),
         None => {
             let action = Action::MakeDir { path: path.to_owned(), mode: Some(mode(before)), owner: owner(before) };
-            let way = finding.way(path, of, ChangeKind::Create, Phase::Files, vec![action]);
-            way.paths = vec![path.to_owned()];
-            way.remark = Some("what was in the folder was not kept".to_owned());
+            let mut actions = vec![action];
+            let mut paths = vec![path.to_owned()];
+            let archive = kept(finding, before)?;
+            if let Some(archive) = &archive {
+                // Each comes back, and is noted, so that this can be taken back as well.
+                let listing = finding.view.read(["tar", "-tf", archive])?;
+                let members = String::from_utf8_lossy(&listing.stdout).into_owned();
+                let names = members.lines().filter_map(|l| l.strip_prefix("./")).map(|name| name.trim_end_matches('/'));
+                paths.extend(names.filter(|name| !name.is_empty()).map(|name| format!("{path}/{name}")));
+                let spec = ExecSpec::argv(["tar", "-C", path, "-xpf", archive]);
+                actions.push(Action::Exec(ExecSpec { ok_codes: vec![0], ..spec }));
+            }
+            let way = finding.way(path, of, ChangeKind::Create, Phase::Files, actions);
+            way.paths = paths;
+            if archive.is_none() {
+                let why = match before.why.as_deref() {
+                    Some("secret") => ": it may hold secrets",
+                    Some("full") => ": the store of the ledger was full",
+                    Some("tar") => ": the node's `tar` could not read it",
+                    Some(_) => ": it was too large",
+                    None => "",
+                };
+                way.remark = Some(format!("what was in the folder was not kept{why}"));
+            }
         }
     }
     Ok(())

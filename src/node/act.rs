@@ -128,6 +128,8 @@ pub(super) fn request(
                     "p"
                 } else if former.secret {
                     "secret"
+                } else if former.whole {
+                    "w"
                 } else {
                     "k"
                 };

@@ -133,6 +133,8 @@ pub struct Former {
     pub path: String,
     /// Its content is a secret: it is not kept.
     pub secret: bool,
+    /// It goes away: of a folder, what is in it is kept too.
+    pub whole: bool,
 }
 
 /// Where an archive is.

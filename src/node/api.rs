@@ -1,5 +1,6 @@
 //! What the stages above see of a node.
 
+use super::holder::Holder;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -124,12 +125,22 @@ pub struct Traffic {
     pub connect: Duration,
 }
 
-/// Who holds a node's lock.
+/// Who wants a node's lock.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// One line shown to others who want it: who, since when, from where.
+    pub who: &'a str,
+    /// The process on the control machine: [`super::holder::place`].
+    pub place: &'a str,
+    /// A shell on the node whose run is gone: it may be ended, unless it still runs something.
+    pub left: Option<&'a Holder>,
+}
+
+/// Whether a node's lock was to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lock {
     Ours,
-    /// Another living run; its own words.
-    Held(String),
+    Held(Holder),
     /// It could not be taken (a read-only disk, no permission): why.
     Impossible(String),
 }
@@ -153,9 +164,8 @@ pub trait Conversation: Send {
 
     fn traffic(&self) -> Traffic;
 
-    /// Takes the node's lock until this conversation ends or its connection is lost. `who`: one line shown to others
-    /// who want it (who, since when, from where). One round trip; none if it is held already.
-    fn lock(&mut self, _identity: &Identity, _who: &str) -> Result<Lock, NodeError> {
+    /// Takes the node's lock until this conversation ends or its connection is lost. One round trip; none if it is held already.
+    fn lock(&mut self, _identity: &Identity, _claim: Claim<'_>) -> Result<Lock, NodeError> {
         Ok(Lock::Ours)
     }
 

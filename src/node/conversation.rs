@@ -7,10 +7,11 @@ use super::ask;
 use super::becoming::{become_command, become_trouble, last_line, method, prompt_text};
 use super::blob;
 use super::channel::Transport;
+use super::holder::Holder;
 use super::quote::quote;
 use super::shell::{self, Library, Shell, ShellError};
 use super::unpack;
-use super::{Action, Conversation, Done, Hello, Identity, Lock, NodeError, Target, Traffic, UnpackSource};
+use super::{Action, Claim, Conversation, Done, Hello, Identity, Lock, NodeError, Target, Traffic, UnpackSource};
 use crate::world::{Answer, Output, Query};
 
 /// Longest wait for a shell to come up, password prompts included, where the target sets no other.
@@ -375,13 +376,15 @@ impl Conversation for Node {
         (&self.debts, self.ledger_bytes)
     }
 
-    fn lock(&mut self, identity: &Identity, who: &str) -> Result<Lock, NodeError> {
+    fn lock(&mut self, identity: &Identity, claim: Claim<'_>) -> Result<Lock, NodeError> {
         let effective = self.effective(identity);
         if self.locked.as_ref() == Some(&effective) && self.has_shell(identity) {
             return Ok(Lock::Ours);
         }
-        let who: String = who.chars().filter(|c| !c.is_control()).collect();
-        let sections = self.short_within(identity, &format!("kd_lock {}; kd_debts; kd_end z $P", quote(&who)), None)?;
+        let who: String = claim.who.chars().filter(|c| !c.is_control()).collect();
+        let left = claim.left.map(|l| format!(" {} {}", l.process, quote(&l.started))).unwrap_or_default();
+        let request = format!("kd_lock {} {}{left}; kd_debts; kd_end z $P", quote(&who), quote(claim.place));
+        let sections = self.short_within(identity, &request, None)?;
         let Some(section) = sections.first() else { return Ok(Lock::Impossible("the node told nothing".into())) };
         let text = String::from_utf8_lossy(&section.body).into_owned();
         Ok(match section.tag.as_str() {
@@ -392,7 +395,7 @@ impl Conversation for Node {
                 self.ledger_bytes = size.unwrap_or_default();
                 Lock::Ours
             }
-            "held" => Lock::Held(text),
+            "held" => Lock::Held(Holder::parse(&text)),
             _ => Lock::Impossible(text),
         })
     }

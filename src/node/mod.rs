@@ -14,6 +14,7 @@ mod confirm;
 mod conversation;
 pub mod download;
 mod facts;
+pub mod holder;
 mod job;
 mod local;
 mod pipes;
@@ -28,7 +29,7 @@ mod unpack;
 pub use crate::blob::{Blob, Download};
 pub use action::{Action, Command, ExecSpec, Former, Owner, UnpackSource};
 pub use api::{
-    Conversation, Done, Hello, HostKeyPolicy, Identity, Lock, NodeError, Secret, Target, Traffic, Transport,
+    Claim, Conversation, Done, Hello, HostKeyPolicy, Identity, Lock, NodeError, Secret, Target, Traffic, Transport,
 };
 pub use confirm::Confirm;
 pub use download::fetch;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
-use super::api::{Conversation, Done, Hello, Identity, Lock, NodeError, Traffic};
+use super::api::{Claim, Conversation, Done, Hello, Identity, Lock, NodeError, Traffic};
 use super::{Action, quote};
 use crate::problem::Problem;
 use crate::world::saved::{SavedAnswer, SavedOutput, common_queries, implied};
@@ -188,8 +188,8 @@ impl Conversation for Recording {
         self.inner.traffic()
     }
 
-    fn lock(&mut self, identity: &Identity, who: &str) -> Result<Lock, NodeError> {
-        self.inner.lock(identity, who)
+    fn lock(&mut self, identity: &Identity, claim: Claim<'_>) -> Result<Lock, NodeError> {
+        self.inner.lock(identity, claim)
     }
 
     fn kind(&self) -> super::Transport {

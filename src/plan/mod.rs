@@ -50,7 +50,7 @@ pub use host::{Driver, Lost, Wanted, conclude};
 pub use interpreter::Interpreter;
 pub use kept::FactCache;
 pub use magic::ANSIBLE_VERSION;
-pub use record::{Note, block};
+pub use record::{Note, block, removes};
 pub use recording::{Book, Debts, Recording};
 pub use run::{PlayRun, Run, RunOptions, lock};
 pub use saved::{NodeIdentity, SavedPlan, Saving, key_file, node_identity};

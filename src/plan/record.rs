@@ -1,6 +1,7 @@
 //! What the ledger is told of a step before its change happens.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::fleet::target_name;
 use super::host::{Driver, Lost};
@@ -11,7 +12,8 @@ use super::state::HostState;
 use super::step::{Status, Step};
 use super::turn::Draft;
 use crate::ledger::{self, Line};
-use crate::node::{Action, Done, Former, Identity, Lock, Transport};
+use crate::node::holder::Holder;
+use crate::node::{Action, Claim, Done, Former, Identity, Lock, Transport};
 use crate::resources::{Change, ChangeKind, Resource};
 
 /// Modules that act on nothing that stays: they wait, look, or bring something here.
@@ -97,7 +99,12 @@ impl Interpreter {
             .paths
             .iter()
             .enumerate()
-            .map(|(place, path)| Former { id: format!("{id}#{place}"), path: path.clone(), secret })
+            .map(|(place, path)| Former {
+                id: format!("{id}#{place}"),
+                path: path.clone(),
+                secret,
+                whole: removes(&change.actions, path),
+            })
             .collect();
         let kind = match change.kind {
             ChangeKind::Create => "create",
@@ -153,6 +160,39 @@ impl Interpreter {
     }
 }
 
+/// How long a command that a lost run left running on a node is waited for, where `--wait-lock` says no more: most end by themselves,
+/// and two runs must not interleave.
+const LEFT_RUNNING: Duration = Duration::from_secs(30);
+
+/// The holder of a lock in words, with what a run that is gone still runs.
+fn described(other: &Holder, gone: bool) -> String {
+    match other.running.first() {
+        Some(running) if gone => format!("{}, which has ended but left `{running}` running on the node", other.who),
+        _ => other.who.clone(),
+    }
+}
+
+fn locked(other: &Holder, gone: bool) -> Lost {
+    let help = if gone {
+        format!(
+            "wait for it: --wait-lock SECONDS; or end it on the node, if that does no harm: process {} and what it started",
+            other.process
+        )
+    } else {
+        "wait for it, or let kdeploy wait: --wait-lock SECONDS".to_owned()
+    };
+    Lost {
+        unreachable: false,
+        message: format!("the node is locked by another run: {}", described(other, gone)),
+        help: vec![help],
+    }
+}
+
+/// Whether a path goes away.
+pub fn removes(actions: &[Action], path: &str) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Remove { path: gone } if gone.trim_end_matches('/') == path))
+}
+
 /// Lines as one block.
 pub fn block(lines: &[Line], paths: Vec<Former>) -> Action {
     let text: String = lines.iter().map(Line::text).collect();
@@ -176,35 +216,42 @@ impl Driver<'_> {
             return Ok(());
         }
         let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
-        let holder = recording.holder();
-        let until = std::time::Instant::now() + recording.wait;
-        let mut told = false;
+        let (who, place) = (recording.holder(), crate::node::holder::place());
+        let begin = Instant::now();
+        let (mut told, mut left) = (false, None);
         let (debts, bytes) = loop {
             let mut node = lock(&conversation);
             // The control machine itself serves many runs.
             if node.kind() == Transport::Local {
                 return Ok(());
             }
-            match node.lock(identity, &holder)? {
+            match node.lock(identity, Claim { who: &who, place: &place, left: left.as_ref() })? {
                 Lock::Ours => {
                     let (debts, bytes) = node.debts();
                     break (debts.to_owned(), bytes);
                 }
-                Lock::Held(other) if other.contains(&format!("(run {},", recording.run.id)) => return Ok(()),
+                Lock::Held(other) if other.who.contains(&format!("(run {},", recording.run.id)) => return Ok(()),
                 Lock::Held(other) => {
                     drop(node);
-                    if std::time::Instant::now() >= until {
-                        return Err(Lost {
-                            unreachable: false,
-                            message: format!("the node is locked by another run: {other}"),
-                            help: vec!["wait for it, or let kdeploy wait: --wait-lock SECONDS".to_owned()],
-                        });
+                    // The first answer that shows the run to be gone is followed at once by a second, with leave to end its shell.
+                    let gone = other.is_gone();
+                    let again = gone && left.as_ref() != Some(&other);
+                    let wait = if gone { recording.wait.max(LEFT_RUNNING) } else { recording.wait };
+                    if !again && begin.elapsed() >= wait {
+                        return Err(locked(&other, gone));
                     }
-                    if !told {
-                        interpreter.run.warn(format!("{}: waits for the lock of {other}", interpreter.host));
+                    if !told && !again {
+                        interpreter.run.warn(format!(
+                            "{}: waits for the lock of {}",
+                            interpreter.host,
+                            described(&other, gone)
+                        ));
                         told = true;
                     }
-                    std::thread::sleep(std::time::Duration::from_millis(500));
+                    if !again {
+                        std::thread::sleep(Duration::from_millis(500));
+                    }
+                    left = gone.then_some(other);
                 }
                 Lock::Impossible(why) => {
                     interpreter.run.warn(format!("{}: the node cannot be locked: {why}", interpreter.host));

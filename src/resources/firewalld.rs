@@ -6,7 +6,7 @@ use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
-use crate::node::Done;
+use crate::node::{Action, Command, Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
 
@@ -292,5 +292,46 @@ impl Resource for Firewalld {
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         concluded(change, done, "firewalld")
+    }
+
+    fn inverse(&self, world: &View, change: &Change) -> super::Inverse {
+        let mut inverse = super::Inverse::default();
+        for action in &change.actions {
+            let Action::Exec(ExecSpec { command: Command::Argv(argv), .. }) = action else { continue };
+            let told = argv.iter().find_map(|word| {
+                let target = |_| format!("--set-target={}", self.target_before(world));
+                [("--add-", "--remove-"), ("--remove-", "--add-"), ("--new-", "--delete-")]
+                    .iter()
+                    .find_map(|(done, undone)| Some((word, format!("{undone}{}", word.strip_prefix(done)?))))
+                    .or_else(|| Some((word, word.strip_prefix("--set-target=").map(target)?)))
+            });
+            match told {
+                Some((word, back)) => {
+                    let back = argv
+                        .iter()
+                        .filter(|w| !w.starts_with("--timeout="))
+                        .map(|w| if w == word { back.clone() } else { w.clone() });
+                    let permanent = if argv.iter().any(|w| w == "--permanent") { " (permanent)" } else { "" };
+                    let zone = self.zone.as_deref().map(|z| format!(" {z}")).unwrap_or_default();
+                    inverse
+                        .commands
+                        .push((format!("firewalld{zone} {}{permanent}", word.trim_start_matches('-')), back.collect()));
+                }
+                None => {
+                    return super::Inverse::impossible("what held it before, or a deleted zone's rules, is not known");
+                }
+            }
+        }
+        inverse
+    }
+}
+
+impl Firewalld {
+    /// The zone's target as it is observed.
+    fn target_before(&self, world: &View) -> String {
+        [false, true]
+            .into_iter()
+            .find_map(|offline| world.read(self.argv(offline, true, &self.in_zone("--get-target".to_owned()))).ok())
+            .map_or_else(|| "default".to_owned(), |output| output.text().trim().to_owned())
     }
 }

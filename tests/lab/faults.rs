@@ -54,6 +54,9 @@ fn a_cable_pulled_out() {
     assert!(begin.elapsed().as_secs() < 90, "noticed after {} s", begin.elapsed().as_secs());
     bed.lab("lab", &["plug", "worker99"]);
     bed.write("slow.yml", SLOW);
+    // Two runs never interleave: what the lost one left running is named, and stays until it ends.
+    bed.kdeploy(&["apply", "slow.yml"]).ends_with(2).says("has ended but left `sleep 300` running").says("--wait-lock");
+    bed.on("worker99", "pkill -x sleep");
     bed.kdeploy(&["apply", "slow.yml"]).ends_with(0);
     assert_eq!(bed.on("worker99", STRAY), "one\ntwo\n");
 }

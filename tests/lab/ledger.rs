@@ -181,6 +181,7 @@ const SOME: &str = "
     - copy: {content: made, dest: /srv/made}
     - lineinfile: {path: /srv/list, line: ours}
     - file: {src: /srv/made, dest: /srv/link, state: link, force: true}
+    - file: {path: /srv/folder, state: absent}
     - user: {name: someone, create_home: true}
     - copy:
         content: |
@@ -198,7 +199,9 @@ fn a_run_is_undone_and_the_undoing_too() {
     let bed = Bed::worker99();
     bed.on(
         "worker99",
-        "echo old > /srv/old; chmod 640 /srv/old; printf 'a\\nb\\nc\\nd\\n' > /srv/list; ln -s /etc/hostname /srv/link",
+        "echo old > /srv/old; chmod 640 /srv/old; printf 'a\\nb\\nc\\nd\\n' > /srv/list; ln -s /etc/hostname /srv/link; \
+         mkdir -p /srv/folder/deep/er; echo in > '/srv/folder/deep/-a b'; ln -s er /srv/folder/deep/link; chmod 600 /srv/folder/deep/-*; \
+         chown -h operator /srv/folder/deep/* /srv/folder; chmod 2750 /srv/folder",
     );
     let before = snapshot(&bed, "worker99");
     bed.write("some.yml", SOME);

@@ -99,18 +99,24 @@ kd_cq(){ M=$1; shift; P=$((P+1)); LC_ALL=C "$@" >/dev/null 2>>"$E" 3<&-; }
 kd_reboot(){ j=$1; shift; rm -f -- "$D/rb"
   { trap '' HUP; sleep "$j"; if "$@" >"$D/rbo" 2>&1; then :; else printf '%s ' $? >"$D/rb"; cat "$D/rbo" >>"$D/rb"; fi; } >/dev/null 2>&1 3<&- </dev/null &
   M=; true; }
-# TEXT: takes the node's lock for as long as this shell lives; `held` with the holder's text if another living shell has it.
-# The file names its holder by pid, start time and boot: one that a killed shell or a power cut left is taken over.
-kd_started(){ y=; IFS= read -r y <"/proc/$1/stat"; y=${y##*) }; set -- $y; y=${20}; } 2>/dev/null
+# TEXT PLACE [PID START]: takes the node's lock for as long as this shell lives; `held` with the holder's text, place, pid, start
+# time and what it runs if another living shell has it. The file names its holder by pid, start time and boot: one that a killed
+# shell or a power cut left is taken over. PID, started at START, is a shell that nobody leads any more: it ends here unless it still runs something.
+# y: when process PID started; empty if it is gone, or over and only not yet reaped.
+kd_started(){ y=; IFS= read -r y <"/proc/$1/stat"; y=${y##*) }; set -- $y; y=${20}; case $1 in Z|X) y= ;; esac; } 2>/dev/null
 kd_place(){ if [ "$LL" ]; then LD=$HOME/.local/state/kdeploy/node; elif [ "$I" = 0 ]; then LD=/var/lib/kdeploy; else LD=$HOME/.local/state/kdeploy; fi; }
-kd_lock(){ t=$1; [ "$Z" ] && { kd_end locked; return; }
+kd_lock(){ t=$1 f=$2 g=$3 h=$4; [ "$Z" ] && { kd_end locked; return; }
   kd_place
-  P=$((P+2)); umask 077; mkdir -p -- "$LD" 2>"$D/q" && kd_started $$ && b=$(kd_line /proc/sys/kernel/random/boot_id) && printf '%s\n' "$$ $y $b $D" "$t" >"$LD/.lock.$H" 2>>"$D/q"; r=$?; umask "$U"
+  P=$((P+2)); umask 077; mkdir -p -- "$LD" 2>"$D/q" && kd_started $$ && b=$(kd_line /proc/sys/kernel/random/boot_id) && printf '%s\n' "$$ $y $b $D" "$t" "$f" >"$LD/.lock.$H" 2>>"$D/q"; r=$?; umask "$U"
   [ $r = 0 ] || { IFS= read -r y <"$D/q"; printf '%s' "$y"; kd_end nolock; return; }
   j=0; while [ $j -lt 20 ]; do j=$((j+1)); P=$((P+2))
     if ln -- "$LD/.lock.$H" "$LD/lock" 2>"$D/q"; then Z=$LD/lock; rm -f -- "$LD/.lock.$H"; kd_end locked; return; fi
-    q= v= w= e= x=; { read -r q v w e; IFS= read -r x; } <"$LD/lock" 2>/dev/null || continue
-    if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then rm -f -- "$LD/.lock.$H"; printf '%s' "$x"; kd_end held; return; fi
+    q= v= w= e= x= f=; { read -r q v w e; IFS= read -r x; IFS= read -r f; } <"$LD/lock" 2>/dev/null || [ "$x" ] || continue
+    if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then z=$q; i=$(kd_below "$z"); q=$z
+      if [ "$q $v" = "$g $h" ] && [ -z "$i" ]; then kill -KILL "$q" 2>/dev/null && P=$((P+1)) && sleep 1; continue; fi
+      rm -f -- "$LD/.lock.$H"; printf '%s\n' "$x" "$f" "$q $v"
+      for y in $i; do P=$((P+1)); { tr '\0\n' '  ' <"/proc/$y/cmdline"; } 2>/dev/null && printf '\n'; done; kd_end held; return
+    fi
     mv -f -- "$LD/lock" "$LD/.stale.$H" 2>/dev/null || continue
     # Somebody else may have been quicker: what was moved must be what was read.
     c= d=; { read -r c d y; } <"$LD/.stale.$H" 2>/dev/null

@@ -5,6 +5,7 @@ kd_state(){ [ "$LW" ] && return 0
   LK=$(du -sk -- "$LD/store" 2>/dev/null); LK=${LK%%[!0-9]*}; LK=${LK:-0}
   P=$((P+2)); LW=c; dd if=/dev/null of="$LD/ledger" oflag=append conv=notrunc,fsync 2>/dev/null && LW=d; return 0; }
 # BYTES KILOBYTES and then ID KEEP PATH of each path: appends what was there, and the lines of the blob. BYTES: the largest content kept; KILOBYTES: all of them.
+# KEEP: k the content of a file; w that of a folder too, as an archive; p the list of packages; else the reason why nothing is.
 kd_ledger(){ M="cannot write the ledger"; kd_state || return 1
   umask 077; printf '\n' >"$D/l"; lb=$1 lk=$2; shift 2; kd_former "$@" >>"$D/l" 2>>"$E" 4<&-; r=$?
   if [ $r = 0 ]; then kd_blob "$D/l"; r=$?; fi; umask "$U"; [ $r = 0 ] || { M="cannot write the ledger"; return 1; }
@@ -25,10 +26,11 @@ kd_former(){ n=$#; e= k=
   while IFS=' ' read -r t a u g z; do
     p=$1; shift; e=${e# }; i=${e%% *}; case $e in *' '*) e=${e#* } ;; *) e= ;; esac; f=${i##*:} i=${i%:*}
     case $t in
-    8???) if [ "$f" = k ] && [ "$z" -le "$lb" ] && [ -r "$p" ]; then k="$k $i:$a:$u:$g:$z"; set -- "$@" "$p"; else kd_was "$i" f "$a" "$u" "$g" "$z" ,\"why\":\"$f\"; fi ;;
+    8???) if case $f in k|w) ;; *) false ;; esac && [ "$z" -le "$lb" ] && [ -r "$p" ]; then k="$k $i:$a:$u:$g:$z"; set -- "$@" "$p"; else kd_was "$i" f "$a" "$u" "$g" "$z" ,\"why\":\"$f\"; fi ;;
     a???) P=$((P+2)); printf '%s' "$(readlink -n -- "$p")" >"$D/t"; y=$(sha256sum <"$D/t"); y=${y%% *}
       kd_store "$D/t" "$y" 0 || return 1; kd_was "$i" l "$a" "$u" "$g" "$z" ,\"d\":\"$y\",\"kept\":true ;;
-    4???) kd_was "$i" d "$a" "$u" "$g" 0 '' ;;
+    4???) if [ "$f" != w ]; then kd_was "$i" d "$a" "$u" "$g" 0 ''; else kd_folder "$p"; r=$?
+        case $r in 0) kd_was "$i" d "$a" "$u" "$g" "$z" ,\"d\":\"$y\",\"kept\":true ;; 2) kd_was "$i" d "$a" "$u" "$g" "$z" ,\"why\":\"$y\" ;; *) return 1 ;; esac; fi ;;
     *) kd_was "$i" o "$a" "$u" "$g" 0 '' ;;
     esac
   done <"$D/s"
@@ -42,6 +44,13 @@ kd_former(){ n=$#; e= k=
       kd_store "$p" "$y" "$z" || return 1; kd_was "$i" f "$a" "$u" "$g" "$z" ,\"d\":\"$y\",\"kept\":true
     else kd_was "$i" f "$a" "$u" "$g" "$z" ,\"d\":\"$y\",\"why\":\"full\"; fi
   done <"$D/s"; return 0; }
+# FOLDER: what is in it, as an archive in the store; y: its digest, z: its size in bytes. 2: it is not kept, y says why.
+kd_folder(){ P=$((P+1)); z=$(du -sk -- "$1" 2>/dev/null); z=${z%%[!0-9]*}; z=$((${z:-0}*1024)) y=large
+  [ "$z" -le "$lb" ] || return 2
+  y=full; [ $((LK+z/1024)) -lt "$lk" ] || return 2
+  y=tar; command -v tar >/dev/null 2>&1 || return 2
+  P=$((P+2)); tar -C "$1" -cf "$D/t" . 2>/dev/null || return 2
+  y=$(sha256sum <"$D/t"); y=${y%% *}; kd_store "$D/t" "$y" "$z" || return 1; }
 kd_store(){ [ -e "$LD/store/$2" ] && return 0
   P=$((P+2)); LK=$((LK+$3/1024+4)); LC_ALL=C cp -- "$1" "$LD/store/.$H" && chmod 600 -- "$LD/store/.$H" && { [ -z "$Y" ] || sync -- "$LD/store/.$H"; } && mv -f -- "$LD/store/.$H" "$LD/store/$2" && return 0
   rm -f -- "$LD/store/.$H"; return 1; }

@@ -512,16 +512,21 @@ fn state_dir() -> std::path::PathBuf {
     std::path::PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/state/kdeploy/node")
 }
 
+fn claim<'a>(who: &'a str, left: Option<&'a crate::node::holder::Holder>) -> Claim<'a> {
+    Claim { who, place: "somewhere", left }
+}
+
 #[test]
 fn one_run_at_a_time_holds_a_node() {
     each_shell(&|local| {
         let (mut first, mut second) = (local(), local());
-        assert_eq!(first.lock(&me(), "first's run").expect("asked"), Lock::Ours);
-        assert_eq!(first.lock(&me(), "first's run").expect("asked"), Lock::Ours);
+        assert_eq!(first.lock(&me(), claim("first's run", None)).expect("asked"), Lock::Ours);
+        assert_eq!(first.lock(&me(), claim("first's run", None)).expect("asked"), Lock::Ours);
         assert_eq!(first.traffic().round_trips, 1);
-        assert_eq!(second.lock(&me(), "second").expect("asked"), Lock::Held("first's run".into()));
+        let Lock::Held(holder) = second.lock(&me(), claim("second", None)).expect("asked") else { panic!("not held") };
+        assert_eq!((&*holder.who, &*holder.place, holder.running.len()), ("first's run", "somewhere", 0));
         drop(first);
-        assert_eq!(second.lock(&me(), "second").expect("asked"), Lock::Ours);
+        assert_eq!(second.lock(&me(), claim("second", None)).expect("asked"), Lock::Ours);
         // A shell that was killed leaves the lock; the next takes it over.
         let pid = act(&mut *second, &[Action::Exec(ExecSpec::argv(["sh", "-c", "echo $PPID"]))]);
         let Done::Ok(output) = &pid[0] else { panic!("{pid:?}") };
@@ -530,8 +535,39 @@ fn one_run_at_a_time_holds_a_node() {
         let killed = act_lost(&mut *second, &format!("kill -9 {}", String::from_utf8_lossy(&output.stdout).trim()));
         assert!(killed, "the shell was killed");
         let mut third = local();
-        assert_eq!(third.lock(&me(), "third").expect("asked"), Lock::Ours);
+        assert_eq!(third.lock(&me(), claim("third", None)).expect("asked"), Lock::Ours);
         assert!(!fs::exists(&session).expect("known"), "what the killed shell left is gone: {session}");
+        drop((second, third));
+
+        // A shell whose run is gone is ended, unless it still runs something. (One test: there is one lock.)
+        let (mut lost, mut next) = (local(), local());
+        assert_eq!(lost.lock(&me(), claim("lost", None)).expect("asked"), Lock::Ours);
+        let working = std::thread::spawn(move || {
+            let done = act(&mut *lost, &[Action::Exec(ExecSpec::argv(["sleep", "4"]))]);
+            (lost, done)
+        });
+        let held = |next: &mut Box<dyn Conversation>, left: Option<&_>| match next.lock(&me(), claim("next", left)) {
+            Ok(Lock::Held(holder)) => Some(holder),
+            Ok(Lock::Ours) => None,
+            other => panic!("{other:?}"),
+        };
+        let mut holder = held(&mut next, None).expect("held");
+        for _ in 0..100 {
+            if !holder.running.is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            holder = held(&mut next, None).expect("held");
+        }
+        assert!(holder.running.first().is_some_and(|r| r.ends_with("sleep 4")), "{holder:?}");
+        assert_eq!(held(&mut next, Some(&holder)).expect("it still runs").process, holder.process);
+        let (mut lost, done) = working.join().expect("it ends");
+        assert!(matches!(done[..], [Done::Ok(_)]), "{done:?}");
+        // Another shell's number ends nobody.
+        let other = crate::node::holder::Holder { started: "1".into(), ..holder.clone() };
+        assert_eq!(held(&mut next, Some(&other)).expect("still held").running.len(), 0);
+        assert_eq!(held(&mut next, Some(&holder)), None);
+        assert!(act_lost(&mut *lost, "true"), "the shell was ended");
     });
 }
 

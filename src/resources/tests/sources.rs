@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::resources::testing::*;
 use crate::resources::{TaskResult, Verdict};
-use crate::world::{Answer, Query};
+use crate::world::{Answer, Query, View};
 
 const KEY: &str = include_str!("../common/testdata/key.asc");
 
@@ -117,6 +117,27 @@ fn firewalld() {
     let forward =
         json!({"port_forward": [{"port": 443, "proto": "tcp", "toport": 8443}], "state": "enabled", "timeout": 60});
     assert_eq!(rule(forward).unwrap(), ["firewall-cmd --add-forward-port=port=443:proto=tcp:toport=8443 --timeout=60"]);
+    let back = |args: serde_json::Value| {
+        let (resource, mut world) = (build("firewalld", args), world([]));
+        let change = converges(&*resource, &mut world, &node).unwrap();
+        let inverse = resource.inverse(&View::new(&world), &change);
+        inverse.commands.into_iter().map(|(what, argv)| (what, argv.join(" "))).collect::<Vec<_>>()
+    };
+    let told = |what: &str, argv: &str| (what.to_owned(), argv.to_owned());
+    assert_eq!(
+        back(json!({"port": "1/tcp", "zone": "public", "permanent": true, "immediate": true, "state": "enabled"})),
+        [
+            told(
+                "firewalld public add-port=1/tcp (permanent)",
+                "firewall-cmd --permanent --zone=public --remove-port=1/tcp"
+            ),
+            told("firewalld public add-port=1/tcp", "firewall-cmd --zone=public --remove-port=1/tcp")
+        ]
+    );
+    assert_eq!(
+        back(json!({"service": "ssh", "state": "disabled"})),
+        [told("firewalld remove-service=ssh", "firewall-cmd --add-service=ssh")]
+    );
     for wrong in [
         json!({"state": "enabled"}),
         json!({"state": "enabled", "port": "6443"}),
