@@ -72,7 +72,7 @@ pub(super) fn request(
 ) -> Result<Request, String> {
     let name = shell.temporary_name();
     let temp = |path: &str| beside(path, &name);
-    let with_temp = |path: &str, steps: String| format!("T={}; {steps}", quote(&temp(path)));
+    let with_temp = |path: &str, steps: String| format!("kd_temp {}; {steps}", quote(&temp(path)));
     let steps = match action {
         Action::WriteFile { path, mode, owner, validate, backup, .. } => {
             let rest = finish(path, &temp(path), *mode, owner, validate.as_deref(), backup.as_deref())?;

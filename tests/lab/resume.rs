@@ -145,13 +145,13 @@ fn a_run_cut_off_at_every_step_is_finished_by_the_next() {
 fn a_run_cut_off_at_any_moment_is_finished_by_the_next() {
     let (bed, expected, whole) = undisturbed();
     let mut owed = 0;
-    for text in 1..=15u32 {
+    for text in 1..=9u32 {
         let run = start(&bed, text as usize);
-        std::thread::sleep(whole * text / 15);
+        std::thread::sleep(whole * text / 9);
         let cut = [Cut::Kdeploy, Cut::Connection, Cut::Node][(text % 3) as usize];
         owed += usize::from(cut_off(&bed, cut, run, &service(99, ""), text as usize, &expected));
     }
-    println!("{owed} of 15 cuts left a handler owed");
+    println!("{owed} of 9 cuts left a handler owed");
 }
 
 const LOCKOUT: &str = "

@@ -11,6 +11,10 @@ kd_z(){ z=$?
   kd_end a $A $z $R; }
 kd_c(){ M=$1; shift; P=$((P+1)); LC_ALL=C "$@" >>"$O" 2>>"$E" 3<&-; }
 kd_no(){ M=$1; return 1; }
+# The temporary file of what follows; noted, so that whoever holds the lock next removes what a power cut left.
+kd_temp(){ T=$1; [ "$Z" ] && printf '%s\n' "$T" >"$LD/temp"; } 2>/dev/null
+kd_left(){ [ -s "$LD/temp" ] || return 0
+  y=; IFS= read -r y <"$LD/temp"; case ${y##*/} in .kdeploy.*) P=$((P+1)); rm -f -- "$y" ;; esac; true >"$LD/temp"; } 2>/dev/null
 # The blob goes to the new private file T. A writer that stops half-way leaves the stream at an unknown place: L.
 kd_new(){ M="cannot make a temporary file"; umask 077; set -C; true 2>>"$E" >"$T"; r=$?; set +C; umask "$U"; [ $r = 0 ] || T=; return $r; }
 kd_recv(){ kd_new && kd_blob "$T"; }
@@ -110,7 +114,7 @@ kd_lock(){ t=$1 f=$2 g=$3 h=$4; [ "$Z" ] && { kd_end locked; return; }
   P=$((P+2)); umask 077; mkdir -p -- "$LD" 2>"$D/q" && kd_started $$ && b=$(kd_line /proc/sys/kernel/random/boot_id) && printf '%s\n' "$$ $y $b $D" "$t" "$f" >"$LD/.lock.$H" 2>>"$D/q"; r=$?; umask "$U"
   [ $r = 0 ] || { IFS= read -r y <"$D/q"; printf '%s' "$y"; kd_end nolock; return; }
   j=0; while [ $j -lt 20 ]; do j=$((j+1)); P=$((P+2))
-    if ln -- "$LD/.lock.$H" "$LD/lock" 2>"$D/q"; then Z=$LD/lock; rm -f -- "$LD/.lock.$H"; kd_end locked; return; fi
+    if ln -- "$LD/.lock.$H" "$LD/lock" 2>"$D/q"; then Z=$LD/lock; rm -f -- "$LD/.lock.$H"; kd_left; kd_end locked; return; fi
     q= v= w= e= x= f=; { read -r q v w e; IFS= read -r x; IFS= read -r f; } <"$LD/lock" 2>/dev/null || [ "$x" ] || continue
     if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then z=$q; i=$(kd_below "$z"); q=$z
       if [ "$q $v" = "$g $h" ] && [ -z "$i" ]; then kill -KILL "$q" 2>/dev/null && P=$((P+1)) && sleep 1; continue; fi
@@ -120,7 +124,7 @@ kd_lock(){ t=$1 f=$2 g=$3 h=$4; [ "$Z" ] && { kd_end locked; return; }
     mv -f -- "$LD/lock" "$LD/.stale.$H" 2>/dev/null || continue
     # Somebody else may have been quicker: what was moved must be what was read.
     c= d=; { read -r c d y; } <"$LD/.stale.$H" 2>/dev/null
-    if [ "$c $d" = "$q $v" ]; then case $e in */.kdeploy-"${e##*/.kdeploy-}") rm -rf -- "$e" ;; esac; else ln -- "$LD/.stale.$H" "$LD/lock" 2>/dev/null; fi
+    if [ "$c $d" = "$q $v" ]; then rm -f -- "$LD"/store/.[!.]*; case $e in */.kdeploy-"${e##*/.kdeploy-}") rm -rf -- "$e" ;; esac; else ln -- "$LD/.stale.$H" "$LD/lock" 2>/dev/null; fi
     rm -f -- "$LD/.stale.$H"
   done
   IFS= read -r y <"$D/q"; rm -f -- "$LD/.lock.$H"; printf '%s' "$y"; kd_end nolock; }

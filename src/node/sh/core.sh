@@ -8,7 +8,7 @@ kd_dir(){ for d in /dev/shm "${TMPDIR:-/tmp}" /tmp /var/tmp /run "$HOME"; do
   [ -d "$d" ] && [ -w "$d" ] || continue
   P=$((P+1)); mkdir -m 700 "$d/.kdeploy-$H" 2>/dev/null && D=$d/.kdeploy-$H && return 0
 done; return 1; }
-kd_bye(){ [ "$Z" ] && rm -f -- "$Z"; [ "$T" ] && rm -rf -- "$T"; [ "$D" ] && rm -rf -- "$D"; }
+kd_bye(){ [ "$Z" ] && rm -f -- "$Z" "$LD/temp"; [ "$T" ] && rm -rf -- "$T"; [ "$D" ] && rm -rf -- "$D"; }
 kd_dir || { kd_end nodir; exit 1; }
 trap kd_bye EXIT
 trap 'exit 1' HUP INT TERM PIPE

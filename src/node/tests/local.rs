@@ -534,8 +534,23 @@ fn one_run_at_a_time_holds_a_node() {
         let session = held.split_whitespace().nth(3).unwrap_or("/none").to_owned();
         let killed = act_lost(&mut *second, &format!("kill -9 {}", String::from_utf8_lossy(&output.stdout).trim()));
         assert!(killed, "the shell was killed");
+        // So does a file that it was about to write.
+        let dir = tempfile::tempdir().expect("a directory");
+        let (half, other) = (dir.path().join(".kdeploy.0.1"), dir.path().join("other"));
+        fs::write(&half, "half").and_then(|()| fs::write(&other, "other")).expect("written");
+        fs::write(state_dir().join("temp"), format!("{}\n", half.display())).expect("written");
         let mut third = local();
         assert_eq!(third.lock(&me(), claim("third", None)).expect("asked"), Lock::Ours);
+        assert!(!fs::exists(&half).expect("known"), "what was half-written is gone");
+        drop(third);
+        fs::write(state_dir().join("temp"), format!("{}\n", other.display())).expect("written");
+        let mut third = local();
+        assert_eq!(third.lock(&me(), claim("third", None)).expect("asked"), Lock::Ours);
+        assert!(fs::exists(&other).expect("known"), "only kdeploy's own temporary files go");
+        let written = act(&mut *third, &[write(&dir.path().join("new").display().to_string(), b"new")]);
+        assert!(matches!(&written[..], [Done::Ok(_)]), "{written:?}");
+        let noted = fs::read_to_string(state_dir().join("temp")).expect("noted");
+        assert!(noted.starts_with(&format!("{}/.kdeploy.", dir.path().display())), "{noted}");
         assert!(!fs::exists(&session).expect("known"), "what the killed shell left is gone: {session}");
         drop((second, third));
 
