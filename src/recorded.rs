@@ -62,7 +62,7 @@ fn new_id() -> String {
 
 fn who() -> String {
     let name = |key: &str| std::env::var(key).ok().filter(|v| !v.is_empty());
-    let user = name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
+    let user = crate::node::own_name();
     match name("SUDO_USER") {
         Some(other) if other != user => format!("{other} (as {user})"),
         _ => user,

@@ -36,6 +36,7 @@ pub use download::fetch;
 pub use job::{Job, JobState, READ as READ_JOB};
 pub use quote::quote;
 pub use recorded::{Book, Login, MISSING, Recording, Replay};
+pub use ssh::config::own_name;
 
 /// A conversation with a node. Connects at the first request.
 pub fn connect(target: &Target) -> Box<dyn Conversation> {

@@ -120,23 +120,40 @@ fn undisturbed() -> (Bed, String, Duration) {
     (bed, expected, whole)
 }
 
-/// After every step, and before the handler, everything that can go away goes away.
+/// After every step, and before the handler, something goes away.
+fn cut_off_at_every_step(cut: Cut) {
+    let (bed, expected, _) = undisturbed();
+    let mut owed = 0;
+    let places = STEPS.len() + 2;
+    for after in 0..places {
+        let text = after + 1;
+        bed.write("service.yml", &service(after, SLEEP));
+        let run = start(&bed, text);
+        bed.wait_for("worker99", "pgrep -x -f 'sleep 60'");
+        let told = cut_off(&bed, cut, run, &service(99, ""), text, &expected);
+        println!("{cut:?} after step {after}: the restart was {}", if told { "owed" } else { "not owed" });
+        owed += usize::from(told);
+    }
+    // The unit changed the first time only, the configuration always: after its step the restart is owed.
+    assert!(owed >= places - 4, "the restart was owed after {owed} of {places} cuts only");
+}
+
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
-fn a_run_cut_off_at_every_step_is_finished_by_the_next() {
-    let (bed, expected, _) = undisturbed();
-    let (mut cuts, mut owed) = (0, 0);
-    for after in 0..=STEPS.len() + 1 {
-        for cut in [Cut::Kdeploy, Cut::Connection, Cut::Node] {
-            cuts += 1;
-            bed.write("service.yml", &service(after, SLEEP));
-            let run = start(&bed, cuts);
-            bed.wait_for("worker99", "pgrep -x -f 'sleep 60'");
-            owed += usize::from(cut_off(&bed, cut, run, &service(99, ""), cuts, &expected));
-        }
-    }
-    println!("{owed} of {cuts} cuts left a handler owed");
-    assert!(owed > 20, "the restart was owed after {owed} of {cuts} cuts only");
+fn kdeploy_is_killed_at_every_step() {
+    cut_off_at_every_step(Cut::Kdeploy);
+}
+
+#[test]
+#[ignore = "needs root and the lab: ./test lab"]
+fn the_connection_is_cut_at_every_step() {
+    cut_off_at_every_step(Cut::Connection);
+}
+
+#[test]
+#[ignore = "needs root and the lab: ./test lab"]
+fn the_node_goes_down_at_every_step() {
+    cut_off_at_every_step(Cut::Node);
 }
 
 /// At any moment, within steps too.

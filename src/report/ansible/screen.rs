@@ -76,7 +76,7 @@ impl Screen {
         let now = jiff::Zoned::now();
         let stamp = now.strftime("%Y-%m-%d %H:%M:%S");
         let millis = now.subsec_nanosecond() / 1_000_000;
-        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+        let user = crate::node::own_name();
         let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A full disk is no error of the run.
         drop(writeln!(
