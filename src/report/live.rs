@@ -111,7 +111,8 @@ impl Live {
                             self.line(&format!("    {line}"));
                         }
                     }
-                } else if matches!(step.status, Status::Failed | Status::Unreachable) && !step.no_log {
+                } else if matches!(step.status, Status::Failed | Status::Unreachable | Status::Changed) && !step.no_log
+                {
                     for line in step.because.as_deref().unwrap_or("").lines() {
                         self.line(&format!("    {line}"));
                     }
