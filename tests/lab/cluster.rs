@@ -331,7 +331,7 @@ fn a_fault_in_each_phase_stops_the_move_and_the_second_run_finishes() {
     bed.on("w1", "systemctl mask ssh.service");
     faults.fails(
         "A node that does not come back",
-        &["-e", "migrate_reboot_timeout=30", "--timeout", "5"],
+        &["-e", "migrate_reboot_timeout=90", "--timeout", "5"],
         true,
         &["\"Reboot\" failed", "on its way through the reboot", "It stays cordoned, by this playbook"],
     );

@@ -34,12 +34,20 @@ const OF_SERVICES: &[&str] = &[
     "opt/containerd/lib",
     "etc/docker",
     "etc/docker/key.json",
+    "usr/libexec/kubernetes",
+    "usr/libexec/kubernetes/kubelet-plugins",
+    "usr/libexec/kubernetes/kubelet-plugins/volume",
+    "usr/libexec/kubernetes/kubelet-plugins/volume/exec",
 ];
 
 /// Lines that two snapshots do not share.
 fn difference(before: &str, after: &str) -> String {
     let of_a_service = |line: &&str| {
-        OF_SERVICES.iter().any(|path| line.starts_with(&format!("{path} ")) || line.ends_with(&format!("  {path}")))
+        // kubelet's cgroups last until the next boot.
+        line.starts_with("kubepods")
+            || OF_SERVICES
+                .iter()
+                .any(|path| line.starts_with(&format!("{path} ")) || line.ends_with(&format!("  {path}")))
     };
     let (old, new): (std::collections::BTreeSet<&str>, std::collections::BTreeSet<&str>) =
         (before.lines().filter(|l| !of_a_service(l)).collect(), after.lines().filter(|l| !of_a_service(l)).collect());
