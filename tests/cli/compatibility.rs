@@ -20,6 +20,14 @@ const fn case(
 
 const V2: &str = "cgroup2fs";
 
+/// Who manages the cgroups, by kubelet and by containerd, and what does not hold.
+const DRIVERS: &[(&str, bool, &str)] = &[
+    ("systemd", true, ""),
+    ("cgroupfs", false, ""),
+    ("systemd", false, "cgroup-driver"),
+    ("cgroupfs", true, "cgroup-driver"),
+];
+
 const CASES: &[Case] = &[
     // The defaults, on a node without containerd.
     case(["1.36.4", "2.3.4", "1.4.3", "1.9.1"], ("", V2), &[]),
@@ -85,6 +93,15 @@ fn every_pair_of_the_table_has_its_answer() {
             },
         );
     }
+    for (driver, systemd, _) in DRIVERS {
+        site += &format!(
+            r#"    - name: driver {driver} {systemd}
+      debug: {{msg: "{{{{ compatibility_checks | rejectattr('holds') | map(attribute='name') | join(',') }}}}"}}
+      vars: {{compatibility_kubernetes: "1.36.4", compatibility_containerd: "2.3.4", compatibility_cgroup_driver: {driver}, compatibility_systemd_cgroup: {systemd},
+        compatibility_cgroup: {{stdout: cgroup2fs}}, compatibility_installed: {{stdout: ""}}}}
+"#
+        );
+    }
     let bench = Bench::new(&[("site.yml", &site)]);
     let roles = format!("{}/roles", env!("CARGO_MANIFEST_DIR"));
     std::os::unix::fs::symlink(roles, bench.path().join("roles")).expect("a link");
@@ -93,7 +110,10 @@ fn every_pair_of_the_table_has_its_answer() {
     let report: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     let steps: Vec<&serde_json::Value> =
         report["steps"].as_array().unwrap().iter().filter(|s| s["action"] == "debug").collect();
-    assert_eq!(steps.len(), CASES.len());
+    assert_eq!(steps.len(), CASES.len() + DRIVERS.len());
+    for ((driver, systemd, fails), step) in DRIVERS.iter().zip(&steps[CASES.len()..]) {
+        assert_eq!(step["result"]["msg"], *fails, "{driver} {systemd}");
+    }
     for (case, step) in CASES.iter().zip(steps) {
         let text = step["result"]["msg"].as_str().unwrap_or_else(|| panic!("{step:#}"));
         let (names, reasons) = text.split_once('|').unwrap();
