@@ -26,6 +26,9 @@ cg_join() {
         echo 1 >"$d/cgroup.clone_children"
       fi
     done
+    # All nodes together are one group: without this they would get as much of a busy machine as a single process.
+    [ ! -w "$h/kdlab/cpu.shares" ] || echo 16384 >"$h/kdlab/cpu.shares"
+    [ ! -w "$h/kdlab/cpu.weight" ] || echo 1600 >"$h/kdlab/cpu.weight"
     echo "$BASHPID" >"$d/cgroup.procs"
   done
 }
