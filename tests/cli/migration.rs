@@ -11,6 +11,10 @@ echo "$*" >> log
 items() { printf '{"kind":"List","items":['; first=1; for f in "$@"; do [ -f "$f" ] || continue; [ -n "$first" ] || printf ,; first=; cat "$f"; done; printf ']}\n'; }
 case $* in
 */readyz*) [ ! -e away ] || { echo 'Unable to connect to the server: net/http: TLS handshake timeout' >&2; exit 1; }; echo ok ;;
+*/api/v1/nodes/*)
+  [ ! -e away ] || { echo 'Unable to connect to the server' >&2; exit 1; }
+  for node in node-*; do case "$* " in *"/nodes/${node#node-} "*) cat "$node"; exit 0 ;; esac; done
+  echo 'Error from server (NotFound)' >&2; exit 1 ;;
 *eviction*)
   for pod in $(cat refused 2>/dev/null); do
     case $* in */pods/$pod/eviction*) echo "Error from server (TooManyRequests): Cannot evict pod as it would violate the pod's disruption budget." >&2; exit 1 ;; esac
@@ -229,7 +233,7 @@ fn failures_are_counted_over_all_batches() {
         let said = cluster.kdeploy(&[&["apply", "playbooks/migrate-to-containerd.yml", "--no-plan"], more].concat());
         let log = cluster.bench.read("cluster/log");
         let seen: Vec<&str> =
-            ["n1", "n2", "n3", "n4"].into_iter().filter(|n| log.contains(&format!(" {n} "))).collect();
+            ["n1", "n2", "n3", "n4"].into_iter().filter(|n| log.contains(&format!(" Node {n} "))).collect();
         (said.rc, seen.join(" "), said.out + &said.err)
     };
     // Without a budget the first failure ends the run; with one of one, the second does.
