@@ -126,6 +126,9 @@ fn two_workers_move_from_docker_to_containerd_under_running_pods() {
         .says("reboots the node");
     assert!(kubectl(&bed, &["get", "nodes"]).matches("SchedulingDisabled").count() == 0, "a plan changes nothing");
 
+    let figures = bed.kdeploy(&["plan", "migrate-to-containerd.yml", "--limit", "w1", "--output", "json"]).ends_with(0);
+    println!("the plan of w1: {} round trips, {} ms", figures.count("w1", "round_trips"), figures.count("w1", "wall_ms"));
+
     let witness = Witness::start(&bed);
     let begin = std::time::Instant::now();
     let moved = bed.told("The move", &["apply", "migrate-to-containerd.yml", "--no-plan"]).ends_with(0);
