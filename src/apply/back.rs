@@ -9,7 +9,7 @@ use crate::ledger::{self, Journal, Left, Line, Way, WayBack, way_back};
 use crate::node::{Done, Former, Identity};
 use crate::plan::{
     Basis, Batches, Driver, Event, Fleet, HostState, HostSummary, Interpreter, Knowledge, Lost, Order, Outcome,
-    Planned, PlayRun, Run, Status, Step, block, in_parallel, lock,
+    Planned, PlayRun, Run, Status, Step, Trace, block, in_parallel, lock,
 };
 use crate::resources::{ChangeKind, TaskResult};
 use crate::world::{Answer, Query, Stop, View, World};
@@ -46,10 +46,12 @@ pub struct HostBack {
 
 /// The way back by one ledger.
 pub struct LedgerBack {
-    target: String,
+    pub target: String,
     identity: Identity,
     pub journal: Journal,
     pub way: WayBack,
+    /// What a saved plan was to remove and must not, with why.
+    pub stopped: Vec<(Way, String)>,
 }
 
 /// Looks at every host's ledgers and finds the way back. One round trip for a ledger, a few more for what it speaks of.
@@ -167,7 +169,13 @@ fn by_ledger(
             }
         }
     };
-    back.ledgers.push(LedgerBack { target: target.to_owned(), identity: identity.clone(), journal, way });
+    back.ledgers.push(LedgerBack {
+        target: target.to_owned(),
+        identity: identity.clone(),
+        journal,
+        way,
+        stopped: vec![],
+    });
     Ok(())
 }
 
@@ -218,13 +226,24 @@ impl Backs {
                 .collect();
             let writer = back.ledgers.iter().find_map(|ledger| {
                 let entry = paths.iter().find_map(|path| ledger.journal.last_writer(path))?;
-                Some((entry, ledger.journal.run(&entry.change.run)))
+                Some(writer_words(&ledger.journal, &entry.change))
             });
-            step.writer = writer.map(|(entry, run)| {
-                let by = run.map(|r| format!(", {} by {} from {}", r.playbook, r.who, r.from)).unwrap_or_default();
-                let role = entry.change.role.as_ref().map(|r| format!("{r} : ")).unwrap_or_default();
-                format!("run {} ({role}{}{by})", entry.change.run, entry.change.task)
-            });
+            step.writer = writer;
+        }
+    }
+
+    /// Adds to what the nodes tell when runs of kdeploy wrote what, by their ledgers.
+    pub fn tell_runs(&self, traces: &mut BTreeMap<String, Trace>) {
+        for (host, back) in &self.hosts {
+            let Some(trace) = traces.get_mut(host) else { continue };
+            for journal in back.ledgers.iter().map(|ledger| &ledger.journal) {
+                for change in journal.changes.iter().map(|entry| &entry.change) {
+                    let at = journal.run(&change.run).and_then(|run| run.at.parse::<jiff::Timestamp>().ok());
+                    let Some(at) = at else { continue };
+                    let words = writer_words(journal, change);
+                    trace.runs.extend(change.paths.iter().map(|path| (path.clone(), at.as_second(), words.clone())));
+                }
+            }
         }
     }
 
@@ -284,6 +303,10 @@ impl Backs {
                 let interpreter = Interpreter::new(run, &back.play, host, false);
                 let mut driver = Driver { interpreter, fleet };
                 for ledger in &back.ledgers {
+                    for (way, why) in &ledger.stopped {
+                        steps.push(stopped_step(host, &back.play, way, why));
+                        own.failed += 1;
+                    }
                     if !go(&mut driver, host, &back.play, ledger, &mut steps, &mut own) {
                         break;
                     }
@@ -307,6 +330,14 @@ impl Backs {
         number(&mut outcome);
         outcome
     }
+}
+
+/// Which run made a change, in words.
+fn writer_words(journal: &Journal, change: &ledger::Change) -> String {
+    let run = journal.run(&change.run);
+    let by = run.map(|r| format!(", {} by {} from {}", r.playbook, r.who, r.from)).unwrap_or_default();
+    let role = change.role.as_ref().map(|r| format!("{r} : ")).unwrap_or_default();
+    format!("run {} ({role}{}{by})", change.run, change.task)
 }
 
 /// True if all went well.
@@ -459,6 +490,17 @@ fn step(host: &str, play: &PlayRun, way: &Way) -> Step {
     }
 }
 
+/// A removal that a saved plan does not let happen.
+fn stopped_step(host: &str, play: &PlayRun, way: &Way, why: &str) -> Step {
+    Step {
+        status: Status::Failed,
+        stopped: true,
+        because: Some(why.to_owned()),
+        result: TaskResult::unchanged().with("resource", way.label.as_str()).with("msg", why),
+        ..bare(host, play, &way.of, &way.label)
+    }
+}
+
 fn left_step(host: &str, play: &PlayRun, left: &Left) -> Step {
     Step {
         because: Some(left.why.clone()),
@@ -517,6 +559,7 @@ fn bare(host: &str, play: &PlayRun, of: &ledger::Change, label: &str) -> Step {
         span: play.play.span.clone(),
         included: None,
         writer: None,
+        blame: vec![],
         affects: vec![],
         waited: vec![],
         diff_asked: None,

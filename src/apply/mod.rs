@@ -9,6 +9,7 @@ mod closing;
 mod confirm;
 mod declared;
 mod host;
+mod removals;
 mod retry;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ pub use back::{Backs, Want, find as find_back};
 pub use closing::close_ledgers;
 pub use declared::{Declared, assumed};
 pub use host::Applier;
+pub use removals::Removal;
 
 /// What is done with each host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

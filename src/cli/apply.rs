@@ -148,6 +148,11 @@ impl ApplyArgs {
                 .help("--check, --no-plan, --target and --with-deps go with `kdeploy plan --out`")
                 .into());
         }
+        if self.planning.prune && plan.removals.is_none() {
+            return Err(Problem::new("saved-plan", "the plan was made without --prune, so it removes nothing")
+                .help("kdeploy plan --prune --out FILE")
+                .into());
+        }
         let key = match &self.plan_key {
             Some(file) => key_file(file, false)?,
             None => {
@@ -197,7 +202,12 @@ impl ApplyArgs {
         terminal::catch_interrupts();
         project.run.keep_basis();
         project.run.set_guard(plan.guard());
-        let outcome = project.apply(None, &terminal::interrupted);
+        // What is not declared any more goes first, as when a plan is not saved.
+        let removed = plan.removals.as_deref().map(|removals| planning::remove_planned(&project, removals));
+        let mut outcome = project.apply(None, &terminal::interrupted);
+        if let Some(removed) = removed {
+            planning::join(&mut outcome, removed);
+        }
         Ok(self.finish(&project, started, &outcome))
     }
 }

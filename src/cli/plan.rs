@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::planning::{self, PlanningOptions};
 use super::{Exit, terminal};
+use crate::apply::Removal;
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
 use crate::plan::{Outcome, PlanGraph, SavedPlan, Saving, StepKey, key_file};
 use crate::problem::{Problem, Problems};
@@ -62,34 +63,27 @@ impl PlanArgs {
         }
         let made = planning::make(&project, &self.planning)?;
         let mut outcome = made.outcome;
-        if self.planning.prune {
-            planning::prune(&project, &mut outcome);
-        }
+        let removals = self.planning.prune.then(|| planning::prune(&project, &mut outcome).removals());
         project.finish_progress();
         made.notes.iter().for_each(|note| project.warn(note.clone()));
         if let Err(cycle) = PlanGraph::of(&outcome).order() {
             unreachable!("the plan has a cycle through steps {cycle:?}");
         }
         if let Some(path) = &self.out {
-            self.save(path, &project, &started, &outcome, made.left_out)?;
+            self.save(path, &project, &started, &outcome, (made.left_out, removals))?;
+        }
+        if self.drift_only || self.planning.report.is_some() {
+            planning::blame(&project, &mut outcome);
+            project.finish_progress();
         }
         if let Some(path) = &self.planning.report {
             planning::report(path, &project, "plan", &started, &outcome, true)?;
-        }
-        if self.drift_only {
-            // Whose change it was, the nodes' ledgers know.
-            project.find_back(&crate::apply::Want::Run(String::new())).blame(&mut outcome);
-            project.finish_progress();
         }
         if self.output.output == "json" {
             terminal::print(&project.document("plan", &started, &outcome, true));
             terminal::print("\n");
         } else if self.drift_only {
-            terminal::print(&project.redactor.clean(&report::drift_text(
-                &outcome,
-                &project.traces(&report::drifted(&outcome)),
-                project.style,
-            )));
+            terminal::print(&project.redactor.clean(&report::drift_text(&outcome, project.style)));
         } else {
             let text = report::plan_text(&outcome, &project.title("Plan of"), project.style, self.output.verbose);
             terminal::print(&project.redactor.clean(&text));
@@ -113,13 +107,8 @@ impl PlanArgs {
         project: &Project,
         started: &str,
         outcome: &Outcome,
-        left_out: Vec<StepKey>,
+        (left_out, removals): (Vec<StepKey>, Option<Vec<Removal>>),
     ) -> Result<(), Problems> {
-        if self.planning.prune {
-            return Err(Problem::unsupported("a saved plan with --prune")
-                .help("kdeploy apply --prune shows the plan and asks")
-                .into());
-        }
         if let Some(host) = outcome.hosts.iter().find(|(_, h)| h.failed + h.unreachable > 0) {
             return Err(
                 Problem::new("not-saved", format!("the plan is not saved: host `{}` fails in it", host.0)).into()
@@ -144,6 +133,7 @@ impl PlanArgs {
             prompted: &crate::prompt::kept(&project.prompted),
             nodes: project.node_identities(),
             left_out,
+            removals,
             key: Some(&key),
             created: started.to_owned(),
             text: clean(report::plan_text(outcome, &project.title("Plan of"), plain, 0)),

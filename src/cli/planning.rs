@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::apply::{Backs, Declared, States, Want};
+use crate::apply::{Backs, Declared, Removal, States, Want};
 use crate::config::Settings;
 use crate::options::{SelectOptions, VaultOptions};
 use crate::plan::{EdgeKind, Guard, Outcome, PlanGraph, Planned, StepKey, contradictions, find_steps, step_keys};
@@ -24,7 +24,7 @@ pub struct PlanningOptions {
     #[arg(long, requires = "tags")]
     pub with_deps: bool,
     /// Remove what the nodes' ledgers hold of this playbook and the selected roles, but the playbook declares no more
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["target", "with_deps"])]
     pub prune: bool,
     /// Write a report: one HTML file that needs no network, or Markdown if the name ends in .md
     #[arg(long, value_name = "FILE")]
@@ -61,6 +61,8 @@ pub fn join(outcome: &mut Outcome, removed: Outcome) {
         if let Some(own) = outcome.hosts.get_mut(host) {
             own.changed += figures.changed;
             own.ok += figures.ok;
+            own.failed += figures.failed;
+            own.unreachable += figures.unreachable;
         }
     }
     let mut steps = removed.steps;
@@ -69,6 +71,26 @@ pub fn join(outcome: &mut Outcome, removed: Outcome) {
     for (id, step) in outcome.steps.iter_mut().enumerate() {
         step.id = id;
     }
+}
+
+/// Removes what a saved plan of `--prune` removes, where that is as it was; what came of it.
+pub fn remove_planned(project: &Project, planned: &[Removal]) -> Outcome {
+    let (again, _) = project.plan();
+    let declared = Declared::of(&again);
+    let mut backs = project.find_back(&Want::Undeclared(declared.clone()));
+    let notes = backs.keep_planned(planned, &declared);
+    project.finish_progress();
+    notes.into_iter().for_each(|note| project.warn(note));
+    project.go_back(&backs, false)
+}
+
+/// Tells steps that are not as desired who may have changed what they are about, as far as the nodes and their ledgers know.
+pub fn blame(project: &Project, outcome: &mut Outcome) {
+    let backs = project.find_back(&Want::Run(String::new()));
+    let mut traces = project.traces(&report::drifted(outcome));
+    backs.tell_runs(&mut traces);
+    backs.blame(outcome);
+    report::blame(outcome, &traces);
 }
 
 /// A plan with what must be said of it.

@@ -157,7 +157,82 @@ impl Interpreter {
                 basis.needs.extend(list("groups").into_iter().map(Thing::Group));
             }
             "group" => basis.makes.extend(text("name").map(Thing::Group)),
-            "authorized_key" => basis.needs.extend(text("user").map(Thing::User)),
+            "authorized_key" | "cron" => {
+                basis.needs.extend(text("user").map(Thing::User));
+                let place = text("cron_file").map(|f| if f.starts_with('/') { f } else { format!("/etc/cron.d/{f}") });
+                basis.makes.extend(place.or_else(|| path("path")).map(Thing::Path));
+            }
+            "deb822_repository" | "apt_repository" | "yum_repository" => {
+                let place = match module.name {
+                    "yum_repository" => {
+                        text("file").or_else(|| text("name")).map(|n| format!("/etc/yum.repos.d/{n}.repo"))
+                    }
+                    "deb822_repository" => text("name").map(|n| format!("/etc/apt/sources.list.d/{n}.sources")),
+                    _ => text("filename").map(|n| format!("/etc/apt/sources.list.d/{n}.list")),
+                };
+                basis.makes.extend(place.map(Thing::Path));
+                basis.needs.extend(path("signed_by").map(Thing::Path));
+                // `deb [signed-by=/etc/apt/keyrings/x.asc] …`
+                let line = text("repo").unwrap_or_default();
+                basis.needs.extend(paths_in(line.as_bytes()).into_iter().map(Thing::Path));
+            }
+            "apt_key" | "rpm_key" => {
+                let lists = if module.name == "apt_key" { "/etc/apt" } else { "/etc/yum.repos.d" };
+                basis.makes.insert(Thing::Path(lists.to_owned()));
+                basis.needs.insert(Thing::Path(lists.to_owned()));
+                basis.needs.extend(["file", "keyring", "key"].into_iter().filter_map(path).map(Thing::Path));
+            }
+            "sysctl" => {
+                let place = path("sysctl_file").unwrap_or_else(|| "/etc/sysctl.conf".to_owned());
+                basis.needs.insert(Thing::Path(place.clone()));
+                basis.makes.insert(Thing::Path(place));
+            }
+            "known_hosts" | "pam_limits" | "hostname" | "timezone" | "alternatives" => {
+                let place = match module.name {
+                    "pam_limits" => path("dest").or_else(|| Some("/etc/security/limits.conf".to_owned())),
+                    "hostname" => Some("/etc/hostname".to_owned()),
+                    "timezone" => Some("/etc/localtime".to_owned()),
+                    "alternatives" => {
+                        basis.needs.extend(path("path").map(Thing::Path));
+                        path("link")
+                    }
+                    _ => path("path"),
+                };
+                basis.needs.extend(place.clone().map(Thing::Path));
+                basis.makes.extend(place.map(Thing::Path));
+            }
+            // Physical volumes, their group, a volume of it, a file system on that: a mount needs it as its source.
+            "lvg" | "lvol" | "filesystem" => {
+                let group = text("vg").map(|vg| format!("/dev/{vg}"));
+                let made = match module.name {
+                    "lvg" => group,
+                    "lvol" => {
+                        basis.needs.extend(group.clone().map(Thing::Path));
+                        group.and_then(|group| Some(format!("{group}/{}", text("lv")?)))
+                    }
+                    _ => {
+                        let device = path("dev").or_else(|| path("device"));
+                        basis.needs.extend(device.clone().map(Thing::Path));
+                        device
+                    }
+                };
+                basis.needs.extend(list("pvs").into_iter().filter(|p| p.starts_with('/')).map(Thing::Path));
+                basis.makes.extend(made.map(Thing::Path));
+            }
+            "pip" => {
+                let place = path("virtualenv");
+                basis.needs.extend(
+                    [place.clone(), path("requirements"), path("chdir")].into_iter().flatten().map(Thing::Path),
+                );
+                basis.makes.extend(place.map(Thing::Path));
+            }
+            "script" => {
+                basis.makes.extend(path("creates").map(Thing::Path));
+                basis.needs.extend(["creates", "removes", "chdir"].into_iter().filter_map(path).map(Thing::Path));
+            }
+            "k8s" | "k8s_info" | "k8s_drain" | "k8s_taint" | "helm" => {
+                basis.needs.extend(["kubeconfig", "src", "chart_ref"].into_iter().filter_map(path).map(Thing::Path));
+            }
             "systemd" | "systemd_service" | "service" => {
                 if let Some(name) = text("name").or_else(|| text("unit")).or_else(|| text("service")) {
                     let unit = if name.contains('.') { name } else { format!("{name}.service") };
@@ -176,6 +251,9 @@ impl Interpreter {
                     let name = name.split(['=', '<', '>', ' ']).next().unwrap_or_default().to_owned();
                     basis.makes.insert(Thing::Package(name));
                 }
+                basis.needs.extend(path("deb").map(Thing::Path));
+                // What the repositories offer: every step that writes there adds to it.
+                basis.needs.extend(PACKAGE_LISTS.iter().map(|dir| Thing::Path((*dir).to_owned())));
             }
             "command" | "shell" => {
                 basis.makes.extend(path("creates").map(Thing::Path));
@@ -187,7 +265,7 @@ impl Interpreter {
                 let paths = words.map(|w| w.trim_matches(['\'', '"', ';']).to_owned()).filter(|w| w.starts_with('/'));
                 basis.needs.extend(paths.map(|p| Thing::Path(trimmed(&p))));
             }
-            "stat" | "slurp" | "find" | "wait_for" => {
+            "stat" | "slurp" | "find" | "wait_for" | "fetch" => {
                 basis.needs.extend(path("path").map(Thing::Path));
                 basis.needs.extend(path("src").map(Thing::Path));
                 basis.needs.extend(list("paths").into_iter().filter(|p| p.starts_with('/')).map(Thing::Path));
@@ -203,8 +281,18 @@ impl Interpreter {
             }
             _ => {}
         }
+        let lists: Vec<Thing> = PACKAGE_LISTS
+            .iter()
+            .filter(|dir| basis.makes.iter().any(|t| matches!(t, Thing::Path(p) if p.starts_with(&format!("{dir}/")))))
+            .map(|dir| Thing::Path((*dir).to_owned()))
+            .collect();
+        basis.needs.extend(lists.iter().cloned());
+        basis.makes.extend(lists);
     }
 }
+
+/// Where package tools read what repositories there are, and their keys.
+const PACKAGE_LISTS: &[&str] = &["/etc/apt", "/etc/yum.repos.d", "/etc/zypp/repos.d", "/etc/apk"];
 
 /// What the answers a verdict rests on add: the steps that foretold them, and digests of what was observed.
 ///

@@ -14,7 +14,7 @@ pub struct Trace {
     packages: Vec<(String, i64, String)>,
     /// From, to (none: still there), who.
     logins: Vec<(i64, Option<i64>, String)>,
-    /// When a run of kdeploy wrote a path, and which: for the ledger of what runs made, which fills it.
+    /// When a run of kdeploy wrote a path, and which, by the node's ledger: newest last.
     pub runs: Vec<(String, i64, String)>,
 }
 
@@ -84,7 +84,7 @@ impl Trace {
             .rev()
             .find(|(p, when, _)| p == path && written.is_some_and(|written| (written - when).abs() <= NEAR));
         if let Some((_, _, run)) = run {
-            found.push(format!("by {run}"));
+            found.push(format!("by kdeploy: {run}"));
         }
         if let Some(package) = self.owners.get(path) {
             let last = self.packages.iter().rev().find(|(name, ..)| name == package);
@@ -156,6 +156,6 @@ mod tests {
             at("2026-11-24T19:45:10+00:00").unwrap_or_default(),
             "run 7 of k8s.yml".into(),
         ));
-        assert_eq!(trace.blame("/etc/motd", at("2026-11-24T19:45:00+00:00")), ["by run 7 of k8s.yml"]);
+        assert_eq!(trace.blame("/etc/motd", at("2026-11-24T19:45:00+00:00")), ["by kdeploy: run 7 of k8s.yml"]);
     }
 }

@@ -240,6 +240,17 @@ fn maker(thing: &Thing, host: &str, makers: &HashMap<(&str, &Thing), usize>) -> 
     if let Some(found) = makers.get(&(host, thing)) {
         return Some((*found, thing.clone()));
     }
+    // `docker.service` is of the package `docker.io`.
+    if let Thing::Package(name) = thing {
+        let of = |(at, made): &&(&str, &Thing)| {
+            *at == host && matches!(made, Thing::Package(p) if super::cloud::own_name(p) == name)
+        };
+        return makers
+            .iter()
+            .filter(|(key, _)| of(key))
+            .map(|((_, made), index)| (*index, (*made).clone()))
+            .max_by_key(|(i, _)| *i);
+    }
     let Thing::Path(path) = thing else { return None };
     let mut at = path.as_str();
     while let Some((parent, _)) = at.rsplit_once('/') {

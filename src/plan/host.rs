@@ -4,7 +4,10 @@
 //! further queries. They go out as one batch, and evaluation resumes at the step that first had to wait.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::basis::Thing;
+use super::cloud::Cloud;
 use super::fleet::Fleet;
 use super::interpreter::Interpreter;
 use super::run::lock;
@@ -42,6 +45,14 @@ impl Wanted {
 fn cloud(st: &mut HostState, draft: &Draft) {
     let unknown = Unknown::after_step(draft.name.clone());
     st.clouded = Some(st.clouded.take().map_or(unknown.clone(), |before| before.merge(&unknown)));
+}
+
+/// Notes what a planned step may have changed beyond what is foretold; the paths it may make.
+fn leave_unclear(st: &mut HostState, draft: &Draft, change: Option<&Change>) -> Vec<Thing> {
+    let Some(cloud) = Cloud::of(draft, change, st.seq) else { return vec![] };
+    let paths = cloud.paths().iter().cloned().map(Thing::Path).collect();
+    Arc::make_mut(&mut st.clouds).push(cloud);
+    paths
 }
 
 /// What both drivers (plan and apply) share for one host.
@@ -141,7 +152,10 @@ impl Driver<'_> {
                         self.interpreter.postpone(st, &draft);
                     } else {
                         cloud(st, &draft);
-                        steps.push(self.interpreter.settle(st, &draft, Ending::Unknown(unknown)));
+                        let reached = leave_unclear(st, &draft, None);
+                        let mut step = self.interpreter.settle(st, &draft, Ending::Unknown(unknown));
+                        step.basis.makes.extend(reached);
+                        steps.push(step);
                     }
                 }
                 Turn::Act { draft, resource, change } => {
@@ -171,7 +185,10 @@ impl Driver<'_> {
                         if change.opaque {
                             cloud(st, &draft);
                         }
-                        steps.push(self.interpreter.settle(st, &draft, Ending::Foretold(change)));
+                        let reached = leave_unclear(st, &draft, Some(&change));
+                        let mut step = self.interpreter.settle(st, &draft, Ending::Foretold(change));
+                        step.basis.makes.extend(reached);
+                        steps.push(step);
                         self.interpreter.run.publish(&self.interpreter.host, &st.vars, st.given);
                     }
                 }

@@ -118,6 +118,11 @@ impl Interpreter {
         {
             return Turn::Blocked { unknown: unknown.clone(), draft: Box::new(draft) };
         }
+        if matches!(&verdict, Ok(_) | Err(Stop::Failed(_)))
+            && let Some(unknown) = super::cloud::clouded(&st.clouds, &draft, &world, &rested_on)
+        {
+            return Turn::Blocked { unknown, draft: Box::new(draft) };
+        }
         if basis {
             super::basis::answer_basis(
                 &mut draft.basis,
@@ -148,7 +153,17 @@ impl Interpreter {
                 draft: Box::new(draft),
             },
             Err(stop) => self.stopped(st, draft, stop),
-            Ok(Verdict::Unchanged(result)) => self.looked(st, draft, Ending::Unchanged(result)),
+            Ok(Verdict::Unchanged(result)) => {
+                // What it tells goes into later steps, so it must be what the plan saw.
+                let told = super::cloud::tells(&draft);
+                match self.guard.as_ref().filter(|_| told) {
+                    Some(guard) => match guard.change_since(&self.key_of(st, &draft), &draft.basis.answers) {
+                        Some(why) => self.settled(st, draft, Ending::Stopped(why)),
+                        None => self.looked(st, draft, Ending::Unchanged(result)),
+                    },
+                    None => self.looked(st, draft, Ending::Unchanged(result)),
+                }
+            }
             Ok(Verdict::Skipped(result)) => {
                 let because = result.values.get("msg").map(resources::text_of);
                 self.settled(st, draft, Ending::Skipped(result, because))

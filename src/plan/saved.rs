@@ -64,6 +64,9 @@ pub struct SavedPlan {
     pub steps: Vec<(StepKey, Foretold)>,
     /// Steps that `--target` or `--with-deps` left out.
     pub left_out: Vec<StepKey>,
+    /// What `--prune` removes; `None`: it was not asked for.
+    #[serde(default)]
+    pub removals: Option<Vec<crate::apply::Removal>>,
     /// Hosts where steps may come that the plan does not know.
     pub open_hosts: BTreeSet<String>,
     /// Extra variables: encrypted, or, without a key, only a salted digest of them.
@@ -174,6 +177,7 @@ pub struct Saving<'a> {
     pub prompted: &'a [String],
     pub nodes: BTreeMap<String, NodeIdentity>,
     pub left_out: Vec<StepKey>,
+    pub removals: Option<Vec<crate::apply::Removal>>,
     pub key: Option<&'a VaultSecrets>,
     pub created: String,
     pub text: String,
@@ -225,6 +229,7 @@ impl SavedPlan {
             nodes: saving.nodes,
             steps,
             left_out: saving.left_out,
+            removals: saving.removals,
             open_hosts,
             extra_vars,
             prompted,

@@ -115,6 +115,7 @@ impl Interpreter {
             span,
             included: None,
             writer: None,
+            blame: vec![],
             diff_asked: None,
             affects: vec![],
             waited: vec![],

@@ -103,6 +103,8 @@ pub struct Step {
     pub included: Option<std::path::PathBuf>,
     /// The run that wrote it last, by the node's ledger, in words. Only where drift is looked for.
     pub writer: Option<String>,
+    /// When what it is about was last written, and by whom as far as the node can tell. Only where drift is looked for.
+    pub blame: Vec<String>,
     /// The task says itself whether its difference is shown (`diff`).
     pub diff_asked: Option<bool>,
     /// What it interrupts besides, in words: units that restart with a unit, the node.

@@ -158,6 +158,7 @@ impl Draft {
             span: self.task.span.clone(),
             included: None,
             writer: None,
+            blame: vec![],
             diff_asked: None,
             affects: vec![],
             waited: vec![],

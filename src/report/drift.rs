@@ -8,7 +8,7 @@ use super::graph::planned_word;
 use super::style::Style;
 
 /// What has drifted, host by host; empty if nothing has.
-pub fn drift_text(outcome: &Outcome, traces: &BTreeMap<String, Trace>, style: Style) -> String {
+pub fn drift_text(outcome: &Outcome, style: Style) -> String {
     let mut out = String::new();
     for step in &outcome.steps {
         if !is_drift(step) {
@@ -20,15 +20,17 @@ pub fn drift_text(outcome: &Outcome, traces: &BTreeMap<String, Trace>, style: St
             "{}  {}  {what}{}\n",
             style.bold(&step.host),
             planned_word(step),
-            style.dim(&format!("{}{}", blame(step, traces.get(&step.host)), writer(step)))
+            style.dim(&if step.blame.is_empty() { String::new() } else { format!("  {}", step.blame.join(", ")) })
         ));
     }
     out
 }
 
-/// Which run of kdeploy wrote it last, where the node's ledger was looked at.
-fn writer(step: &Step) -> String {
-    step.writer.as_ref().map(|writer| format!("; by kdeploy: {writer}")).unwrap_or_default()
+/// Tells every step that is not as desired when that came about and who may have done it.
+pub fn blame(outcome: &mut Outcome, traces: &BTreeMap<String, Trace>) {
+    for step in outcome.steps.iter_mut().filter(|step| is_drift(step)) {
+        step.blame = blame_of(step, traces.get(&step.host));
+    }
 }
 
 /// A step that is not as desired.
@@ -56,12 +58,20 @@ pub fn drifted(outcome: &Outcome) -> BTreeMap<String, Vec<String>> {
 }
 
 /// When the file was last written, where it is there, and who may have been at it.
-fn blame(step: &Step, trace: Option<&Trace>) -> String {
+fn blame_of(step: &Step, trace: Option<&Trace>) -> Vec<String> {
     #[expect(clippy::cast_possible_truncation, reason = "seconds of this age of the world")]
     let written = step.basis.mtime.filter(|t| t.is_finite()).map(|t| t as i64);
     let mut parts: Vec<String> = written.map(|t| format!("last written {}", shown_moment(t))).into_iter().collect();
     if let (Some(trace), Some(path)) = (trace, drifted_path(step)) {
         parts.extend(trace.blame(path, written));
     }
-    if parts.is_empty() { String::new() } else { format!("  {}", parts.join(", ")) }
+    // A run that wrote it at that moment was named already.
+    if let Some(writer) = step
+        .writer
+        .as_ref()
+        .filter(|w| !parts.iter().any(|part| part.starts_with("by kdeploy: ") && part.ends_with(*w)))
+    {
+        parts.push(format!("by kdeploy: {writer}"));
+    }
+    parts
 }

@@ -37,6 +37,17 @@ fn label(step: &Value) -> String {
     }
 }
 
+/// Who may have changed what a step is about, for drift.
+fn blame_text(step: &Value) -> String {
+    let parts: Vec<&str> = step["blame"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    parts.join(", ")
+}
+
+fn blame_note(step: &Value) -> String {
+    let text = blame_text(step);
+    if text.is_empty() { text } else { format!("<p class=\"note blame\">{}</p>", escaped(&text)) }
+}
+
 /// The differences of a step as unified text.
 fn diffs(step: &Value) -> String {
     let list: Vec<&Value> = match &step["diff"] {
@@ -157,7 +168,7 @@ fn host_section(host: &str, own: &[&Value]) -> String {
             .filter_map(Value::as_str)
             .map(|line| format!("<p class=\"affects\">{}</p>", escaped(line)))
             .collect();
-        let because = because + &affects;
+        let because = because + &affects + &blame_note(step);
         let head = format!(
             "<span class=\"tag {0}\">{0}</span> {1} <span class=\"place\">{2}</span>",
             word(step),
@@ -297,7 +308,12 @@ pub fn markdown(document: &Value) -> String {
             let role = text(step, "role");
             let name = if role.is_empty() { label(step) } else { format!("{role} : {}", label(step)) };
             let (name, because) = (name.replace('|', "\\|"), text(step, "because"));
-            let because = if because.is_empty() { String::new() } else { format!(" ({})", because.replace('\n', " ")) };
+            let mut because =
+                if because.is_empty() { String::new() } else { format!(" ({})", because.replace('\n', " ")) };
+            let blame = blame_text(step);
+            if !blame.is_empty() {
+                because.push_str(&format!(" – {blame}"));
+            }
             let diff = diffs(step);
             if diff.is_empty() {
                 out.push_str(&format!("- **{}** {name}{because}\n", word(step)));

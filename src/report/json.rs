@@ -103,6 +103,9 @@ pub fn step_json(step: &Step, planned: bool) -> Json {
     if step.begin > 0.0 {
         put("begin", json!((step.begin * 1000.0).round() / 1000.0));
     }
+    if !step.blame.is_empty() {
+        put("blame", json!(step.blame));
+    }
     if !step.affects.is_empty() {
         put("affects", json!(step.affects));
     }

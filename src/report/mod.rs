@@ -19,7 +19,7 @@ mod style;
 
 pub use adhoc::{adhoc_json, adhoc_line, adhoc_text};
 pub use diff::unified;
-pub use drift::{drift_text, drifted};
+pub use drift::{blame, drift_text, drifted};
 pub use graph::{dot, escaped, graph_json, mermaid, planned_word, svg, why};
 pub use html::{html, markdown};
 pub use json::{Document, document, step_json, value_json};

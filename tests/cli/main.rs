@@ -11,8 +11,10 @@ mod names;
 mod output;
 mod plans;
 mod predictions;
+mod removals;
 mod roles;
 mod staleness;
+mod unclear;
 mod worlds;
 
 pub use bench::Bench;

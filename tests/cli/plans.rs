@@ -164,6 +164,21 @@ fn explain_tells_where_a_variable_comes_from_and_why_a_task_is_skipped() {
 }
 
 #[test]
+fn reports_tell_who_may_have_changed_what_drifted() {
+    let bench = bench();
+    assert_eq!(bench.run(&["apply"]).rc, 0);
+    bench.write("out/second", "by hand\n");
+    bench.run(&["plan", "--report", "plan.html"]);
+    let page = bench.read("plan.html");
+    assert!(page.contains("class=\"note blame\">last written ") && page.contains("by kdeploy: run "), "{page}");
+    bench.run(&["plan", "--report", "plan.md"]);
+    let text = bench.read("plan.md");
+    assert!(text.contains(" – last written ") && text.contains("by kdeploy: run "), "{text}");
+    // What is as desired has nobody to blame.
+    assert_eq!(page.matches("note blame").count(), 1, "{page}");
+}
+
+#[test]
 fn reports_are_written() {
     let bench = bench();
     bench.run(&["plan", "--report", "plan.html"]);

@@ -93,6 +93,30 @@ fn each_step_in_turn() {
 }
 
 #[test]
+fn what_a_step_tells_must_be_what_the_plan_saw() {
+    const SITE: &str = r#"- hosts: all
+  gather_facts: false
+  vars: {out: "{{ playbook_dir }}/out"}
+  tasks:
+    - {name: Look, stat: {path: "{{ out }}/there"}, register: there}
+    - {name: Size, copy: {content: "{{ there.stat.size }}\n!", dest: "{{ out }}/size"}}
+    - {name: Nobody asks, stat: {path: "{{ out }}/there"}}
+    - {name: Other, copy: {content: "x\n", dest: "{{ out }}/other"}}
+"#;
+    let bench = Bench::new(&[("site.yml", SITE), ("out/there", "one\n")]);
+    assert_eq!(bench.run(&["plan", "--out", "plan.json"]).rc, 0);
+    bench.write("out/there", "somebody was here\n");
+    let run = bench.run(&["apply", "plan.json", "--output", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}: {}", run.out));
+    let steps = document["steps"].as_array().into_iter().flatten();
+    let found: Vec<(&str, &str)> =
+        steps.map(|s| (s["task"].as_str().unwrap_or_default(), s["status"].as_str().unwrap_or_default())).collect();
+    let wanted = [("Look", "failed"), ("Size", "failed"), ("Nobody asks", "ok"), ("Other", "changed")];
+    assert_eq!((run.rc, found.as_slice()), (2, &wanted[..]), "{}", run.out);
+    assert_eq!((bench.read("out/size").as_str(), bench.read("out/other").as_str()), ("", "x\n"));
+}
+
+#[test]
 fn events_are_lines_of_json_as_steps_end() {
     let bench = Bench::new(&[
         (

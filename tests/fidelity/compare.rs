@@ -66,10 +66,20 @@ pub fn plan_and_apply(plan: &Value, apply: &Value) -> Score {
             continue;
         };
         let status = text(plan, "status");
+        if status == "skipped" && status != text(done, "status") && text(plan, "because").contains("ansible_check_mode")
+        {
+            // The playbook says itself that a plan ends here.
+            score.steps -= 1;
+            score.cut = 1;
+            return score;
+        }
         if text(plan, "planned") == "unknown" {
             let because = text(plan, "because");
             // The cause is one of the plan's own steps, by name.
-            if because.starts_with("known after: task ") && names.iter().any(|n| because.contains(&format!("\"{n}\"")))
+            if because.starts_with("known after: task ")
+                && names.iter().any(|n| {
+                    because.contains(&format!("\"{n}\"")) || because.contains(&format!("\"{n} (until it holds)\""))
+                })
             {
                 score.unknown += 1;
             } else {

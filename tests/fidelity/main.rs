@@ -4,11 +4,13 @@
 //! must find nothing to do. `docs/fidelity.md` holds the figures; the test fails when they are not the ones it finds.
 //!
 //!     KDEPLOY_FIDELITY=SEED            one playbook, shown
-//!     KDEPLOY_FIDELITY=write           writes docs/fidelity.md
+//!     KDEPLOY_FIDELITY=all             all of them, as ./test runs it; without it the first ones only
+//!     KDEPLOY_FIDELITY=write           all of them, and docs/fidelity.md is written
 
 mod compare;
 mod document;
 mod generate;
+mod stale;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,13 +22,14 @@ use serde_json::Value;
 /// How many playbooks are made.
 const PLAYBOOKS: u64 = 64;
 /// Of these the first are run by ansible-core too, which takes its time.
-const BY_ANSIBLE: u64 = 4;
-/// As many as fit into half a minute.
-const EVERY_DAY: u64 = 16;
+const BY_ANSIBLE: u64 = 16;
+/// As many as fit into half a minute: for who runs the tests by hand.
+const SOME: u64 = 16;
 const STATES: [&str; 3] = ["fresh", "half", "drifted"];
 
 /// A repository with one playbook, and one sandbox for each state, each a host of its own.
 struct Bench {
+    /// Where all of it lies.
     dir: tempfile::TempDir,
 }
 
@@ -204,15 +207,12 @@ fn all(range: std::ops::RangeInclusive<u64>, one: impl Fn(u64) -> [Score; 3] + S
     total.into_inner().expect("lock")
 }
 
-/// The first of them, which take half a minute, are part of every run of the tests.
-#[test]
-fn plans_of_some_generated_playbooks_come_true() {
-    let faults: Vec<String> = all(1..=EVERY_DAY, kdeploy).into_iter().flat_map(|s| s.faults).collect();
-    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+/// All are asked for: by ./test, and so in CI.
+fn whole(mode: &str) -> bool {
+    matches!(mode, "all" | "write") || std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
 
 #[test]
-#[ignore = "takes minutes: ./test fidelity runs it"]
 fn plans_of_generated_playbooks_come_true() {
     let mode = std::env::var("KDEPLOY_FIDELITY").unwrap_or_default();
     if let Ok(seed) = mode.parse::<u64>() {
@@ -222,10 +222,33 @@ fn plans_of_generated_playbooks_come_true() {
         }
         return;
     }
-    let ours = all(1..=PLAYBOOKS, kdeploy);
+    let whole = whole(&mode);
+    let ours = all(1..=if whole { PLAYBOOKS } else { SOME }, kdeploy);
     let faults: Vec<String> = ours.iter().flat_map(|s| s.faults.iter().cloned()).collect();
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
-    document::settle(&format!("{PLAYBOOKS} generated"), "`kdeploy plan`", &ours);
+    if whole {
+        document::settle(&format!("{PLAYBOOKS} generated"), "`kdeploy plan`", &ours);
+    }
+}
+
+/// The node is changed at each step of whole playbooks in turn, between the plan and its apply: that step and its dependants stop, the
+/// others go on.
+#[test]
+fn each_step_in_turn_is_changed_before_the_apply() {
+    let mode = std::env::var("KDEPLOY_FIDELITY").unwrap_or_default();
+    let seeds = match mode.parse::<u64>() {
+        Ok(seed) => seed..=seed,
+        Err(_) => 1..=if whole(&mode) { 8 } else { 2 },
+    };
+    let (mut trials, mut faults) = (0, vec![]);
+    for seed in seeds {
+        let (tried, found) = stale::each_step(seed);
+        trials += tried;
+        faults.extend(found);
+    }
+    println!("{trials} steps changed in turn");
+    assert!(trials >= 8, "only {trials} steps could be changed");
+    assert!(faults.is_empty(), "{} faults in {trials} trials\n{}", faults.len(), faults.join("\n"));
 }
 
 #[test]

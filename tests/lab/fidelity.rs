@@ -31,26 +31,35 @@ const BY_HAND: [&str; 13] = [
     "systemctl stop containerd",
 ];
 
-fn steps_of(report: &Value, host: &str) -> Value {
+pub fn steps_of(report: &Value, host: &str) -> Value {
     let own = report["steps"].as_array().into_iter().flatten().filter(|s| s["host"] == host);
     serde_json::json!({ "steps": own.cloned().collect::<Vec<_>>() })
 }
 
-/// Nodes with everything a worker needs, on them and in the inventory.
-fn bed(layer: &str) -> Bed {
+/// Nodes with everything a worker needs, on them and, where Kubernetes was built, in the inventory.
+fn bed(layer: &str, kubernetes: bool) -> Bed {
     let nodes: Vec<String> = NODES.iter().map(|node| format!("{node}={layer}")).collect();
     let bed = Bed::with(&nodes.iter().map(String::as_str).collect::<Vec<_>>()).with_mirror();
-    bed.lab("cluster", &[&["pki"], &NODES[..]].concat());
-    bed.write("inventory/group_vars/all/cluster.yml", &bed.lab("cluster", &["vars"]));
+    if kubernetes {
+        bed.lab("cluster", &[&["pki"], &NODES[..]].concat());
+        bed.write("inventory/group_vars/all/cluster.yml", &bed.lab("cluster", &["vars"]));
+    }
     bed
 }
 
-/// The half-done node, and the drifted one.
-fn prepare(bed: &Bed) {
+/// Kubernetes is built for ./test fidelity and ./test cluster; where it was not, the worker is one without kubelet.
+fn kubernetes_is_built() -> bool {
+    let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/cluster")).arg("ready").status();
+    built.is_ok_and(|status| status.success())
+}
+
+/// The half-done node, and the drifted one. Without Kubernetes there is no kubelet to drift.
+fn prepare(bed: &Bed, kubernetes: bool) {
     let tags = "role-harden-linux,role-cni,role-runc";
     bed.kdeploy(&["apply", "--no-plan", "k8s.yml", "--limit", "half", "--tags", tags]).ends_with(0);
     bed.kdeploy(&["apply", "--no-plan", "k8s.yml", "--limit", "drifted"]).ends_with(0);
-    for by_hand in BY_HAND {
+    for by_hand in BY_HAND.iter().filter(|what| kubernetes || !what.contains("kube-proxy") && !what.contains("kubelet"))
+    {
         bed.on("drifted", by_hand);
     }
 }
@@ -106,11 +115,11 @@ fn by_ansible(bed: &Bed, args: &[&str], records: &str) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// These take minutes and hold half a dozen nodes: only `./test fidelity` runs them.
-fn is_asked_for() -> bool {
+/// Figures for docs/fidelity.md, and what takes minutes beside that: only `./test fidelity` asks for it.
+pub fn is_asked_for() -> bool {
     let asked = std::env::var_os("KDEPLOY_NEEDS_FIDELITY").is_some();
     if !asked {
-        eprintln!("skipped: takes minutes; run by ./test fidelity");
+        eprintln!("no figures are looked at: ./test fidelity does");
     }
     asked
 }
@@ -119,9 +128,7 @@ fn is_asked_for() -> bool {
 #[ignore = "needs root and the lab: ./test lab"]
 fn the_plan_of_a_worker_that_has_nothing_yet_is_green() {
     let bed = Bed::with(&["fresh=worker"]).with_mirror();
-    // Kubernetes is built for ./test fidelity and ./test cluster; where it was not, the worker is one without kubelet.
-    let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/cluster")).arg("ready").status();
-    let built = built.is_ok_and(|status| status.success());
+    let built = kubernetes_is_built();
     if built {
         bed.lab("cluster", &["pki", "fresh"]);
         bed.write("inventory/group_vars/all/cluster.yml", &bed.lab("cluster", &["vars"]));
@@ -137,15 +144,15 @@ fn the_plan_of_a_worker_that_has_nothing_yet_is_green() {
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
 fn plans_of_the_worker_come_true() {
-    if !is_asked_for() {
-        return;
-    }
-    let bed = bed("worker");
-    prepare(&bed);
+    let built = kubernetes_is_built();
+    let bed = bed("worker", built);
+    prepare(&bed, built);
     let ours = play(&bed, &["k8s.yml"]);
     let faults: Vec<&String> = ours.iter().flat_map(|s| &s.faults).collect();
     assert!(faults.is_empty(), "{} faults\n{faults:#?}", faults.len());
-    document::settle("the worker, k8s.yml", "`kdeploy plan`", &ours);
+    if is_asked_for() {
+        document::settle("the worker, k8s.yml", "`kdeploy plan`", &ours);
+    }
 }
 
 #[test]
@@ -154,8 +161,8 @@ fn what_check_mode_says_of_the_worker() {
     if !is_asked_for() {
         return;
     }
-    let bed = bed("worker-twin");
-    prepare(&bed);
+    let bed = bed("worker-twin", true);
+    prepare(&bed, true);
     let check = by_ansible(&bed, &["--check"], "check");
     let run = by_ansible(&bed, &[], "run");
     let theirs = NODES.map(|node| {
@@ -168,10 +175,7 @@ fn what_check_mode_says_of_the_worker() {
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
 fn plans_of_docker_come_true() {
-    if !is_asked_for() {
-        return;
-    }
-    let bed = bed("node");
+    let bed = bed("node", false);
     let source = bed.lab("mirror", &["apt-source"]);
     for node in NODES {
         bed.on(node, &format!("rm -f /etc/apt/sources.list.d/*; echo '{}' > /etc/apt/sources.list", source.trim()));
@@ -192,6 +196,8 @@ fn plans_of_docker_come_true() {
         let ours = play(&bed, args);
         let faults: Vec<&String> = ours.iter().flat_map(|s| &s.faults).collect();
         assert!(faults.is_empty(), "{name}: {} faults\n{faults:#?}", faults.len());
-        document::settle(name, "`kdeploy plan`", &ours);
+        if is_asked_for() {
+            document::settle(name, "`kdeploy plan`", &ours);
+        }
     }
 }

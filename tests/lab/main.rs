@@ -17,6 +17,7 @@ mod fidelity;
 mod harden;
 mod ledger;
 mod logins;
+mod migration;
 mod node;
 mod resume;
 mod twins;
