@@ -61,7 +61,8 @@ impl ExplainArgs {
             let names: Vec<&str> = outcome.steps.iter().map(|s| s.task.as_str()).collect();
             let mut problem =
                 Problem::new("no-such-task", format!("the plan of `{}` did not come to a task `{task}`", self.host))
-                    .nearest(task, names);
+                    .nearest(task, names)
+                    .note("a handler is come to only if a step that changes something notifies it");
             if let Some(failed) = outcome.steps.iter().find(|s| !s.ignored && s.status == crate::plan::Status::Failed) {
                 problem = problem.note(format!("it ends before, at \"{}\" ({})", failed.label(), failed.path));
             }
@@ -83,6 +84,17 @@ impl ExplainArgs {
             };
             let because = step.and_then(|s| s.because.clone()).map(|b| format!(": {b}")).unwrap_or_default();
             out.push_str(&format!("  {verdict}{because}\n"));
+            if let Some(step) = step.filter(|s| s.handler) {
+                let by: Vec<String> = outcome
+                    .steps
+                    .iter()
+                    .filter(|s| s.host == step.host && s.notifies.contains(&step.task))
+                    .map(|s| format!("\"{}\" ({})", s.label(), s.path))
+                    .collect();
+                let by =
+                    if by.is_empty() { "an earlier run that did not come to it".to_owned() } else { by.join(", ") };
+                out.push_str(&format!("  it is a handler, notified by {by}\n"));
+            }
             if visit.conditions.is_empty() {
                 out.push_str("  it has no conditions\n");
             }

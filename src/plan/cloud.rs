@@ -50,6 +50,45 @@ pub(super) fn tells(draft: &Draft) -> bool {
     }
 }
 
+/// Facts that a step sets under a name of their own: unknown where the step is.
+pub(super) fn facts_of(draft: &Draft) -> Vec<String> {
+    match draft.module.map_or("", |module| module.name) {
+        "package_facts" => vec!["packages".to_owned()],
+        "service_facts" => vec!["services".to_owned()],
+        "getent" => names(draft, &["database"]).into_iter().map(|database| format!("getent_{database}")).collect(),
+        _ => vec![],
+    }
+}
+
+/// Whether a step can change anything on a node, whatever it is given.
+pub(super) fn may_change(draft: &Draft) -> bool {
+    const TELL: &[&str] = &[
+        "stat",
+        "find",
+        "slurp",
+        "getent",
+        "package_facts",
+        "service_facts",
+        "wait_for",
+        "debug",
+        "assert",
+        "fail",
+        "set_fact",
+        "include_vars",
+        "add_host",
+        "group_by",
+        "setup",
+        "gather_facts",
+        "ping",
+        "pause",
+        "set_stats",
+        "validate_argument_spec",
+        "k8s_info",
+        "fetch",
+    ];
+    draft.module.is_some_and(|module| !TELL.contains(&module.name))
+}
+
 /// Modules that write one file.
 const FILES: &[&str] = &["copy", "template", "lineinfile", "blockinfile", "replace", "ini_file", "assemble", "get_url"];
 
@@ -219,14 +258,15 @@ impl Cloud {
     }
 }
 
+/// What a package's name has behind that of the program.
+const PARTS: &[&str] = &[
+    "-server", "-client", "-common", "-utils", "-tools", "-daemon", "-ce", "-cli", "-bin", "-core", "-full", "-light",
+];
+
 /// A package's name without what tells its parts or makers apart: `docker.io` is `docker`, `openssh-server` is `openssh`.
 pub(super) fn own_name(package: &str) -> &str {
     let name = package.strip_prefix("python3-").unwrap_or(package);
     let name = name.split(['.', '_', ':']).next().unwrap_or(name);
-    const PARTS: &[&str] = &[
-        "-server", "-client", "-common", "-utils", "-tools", "-daemon", "-ce", "-cli", "-bin", "-core", "-full",
-        "-light",
-    ];
     PARTS.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
 }
 
@@ -308,9 +348,8 @@ fn of_command(draft: &Draft, module: &str) -> Reach {
         _ => ["cmd", "_raw_params"].iter().find_map(|name| argument(draft, name)).map(|v| text_of(&v)),
     };
     let mut reach = match (module, free) {
-        ("shell" | "raw", Some(text)) => of_shell(&text, dir.as_deref()),
         // What a script does stands in a file of its own; what it is called with it may touch.
-        ("script", Some(text)) => of_shell(&text, dir.as_deref()),
+        ("shell" | "raw" | "script", Some(text)) => of_shell(&text, dir.as_deref()),
         (_, Some(text)) => {
             let words = crate::resources::common::kit::split_words(&text).unwrap_or_default();
             of_words(&words, dir.as_deref())

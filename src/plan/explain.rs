@@ -96,7 +96,15 @@ pub fn variable_text(context: &Context, name: &str) -> String {
         return format!("{name} is not defined here\n");
     };
     let place = |d: &crate::template::DefinedAt| {
-        d.span.as_ref().map_or_else(|| d.scope.clone(), |span| format!("{} ({})", span.path_line(), d.scope))
+        d.span.as_ref().map_or_else(
+            || d.scope.clone(),
+            |span| {
+                let (line, file) = (span.path_line(), span.file.display_path());
+                // A file that is a scope of its own has said its name.
+                let scope = d.scope.strip_suffix(&format!(" ({file})")).unwrap_or(&d.scope);
+                if scope == file { line } else { format!("{line} ({scope})") }
+            },
+        )
     };
     let written = |d: &crate::template::DefinedAt| match &d.definition {
         Definition::Written(node) => short(&node.to_value()),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::basis::Thing;
-use super::cloud::Cloud;
+use super::cloud::{Cloud, may_change};
 use super::fleet::Fleet;
 use super::interpreter::Interpreter;
 use super::run::lock;
@@ -123,6 +123,9 @@ impl Driver<'_> {
                 Turn::Quiet => {}
                 Turn::Done(step) => {
                     if resume.is_none() {
+                        if step.status == Status::Failed && !step.ignored && !step.rescued {
+                            self.tell_made_later(before, &step);
+                        }
                         steps.push(*step);
                         self.interpreter.run.publish(&self.interpreter.host, &st.vars, st.given);
                     } else if step.status == Status::Failed {
@@ -151,7 +154,9 @@ impl Driver<'_> {
                         resume.get_or_insert(before);
                         self.interpreter.postpone(st, &draft);
                     } else {
-                        cloud(st, &draft);
+                        if may_change(&draft) {
+                            cloud(st, &draft);
+                        }
                         let reached = leave_unclear(st, &draft, None);
                         let mut step = self.interpreter.settle(st, &draft, Ending::Unknown(unknown));
                         step.basis.makes.extend(reached);

@@ -22,6 +22,7 @@ mod judge;
 mod kept;
 mod lineage;
 mod loops;
+mod made_later;
 mod magic;
 mod module;
 mod notify;

@@ -213,7 +213,7 @@ fn command(words: &[String], dir: &mut Option<String>, reach: &mut Reach) {
         "find" if !rest.iter().any(|w| matches!(*w, "-delete" | "-exec" | "-execdir" | "-ok")) => {}
         program if LOOKS.contains(&program) => {}
         program if TO_THE_LAST.contains(&program) => {
-            if let Some(last) = plain().last() {
+            if let Some(last) = plain().next_back() {
                 reach.path(&absolute(last, dir.as_deref()));
             }
         }

@@ -93,6 +93,8 @@ impl Interpreter {
                 step.knowledge = Knowledge::Unknown;
                 step.unknown = Some(u.clone());
                 st.predict(&draft.target, &possible_effects(draft, &u));
+                let facts = super::cloud::facts_of(draft);
+                st.vars.add_facts(facts.into_iter().map(|name| (name, u.clone().into_value())));
                 unknown = Some(u);
             }
         }

@@ -135,7 +135,8 @@ impl Sink for Live {
         match event {
             Event::Play { name, hosts, .. } => {
                 if self.steps && !hosts.is_empty() {
-                    self.line(&self.style.bold(&format!("play {name}  ({} hosts)", hosts.len())));
+                    let plural = if hosts.len() == 1 { "host" } else { "hosts" };
+                    self.line(&self.style.bold(&format!("play {name}  ({} {plural})", hosts.len())));
                 }
             }
             Event::Observing { host } => {

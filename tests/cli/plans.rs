@@ -164,6 +164,31 @@ fn explain_tells_where_a_variable_comes_from_and_why_a_task_is_skipped() {
 }
 
 #[test]
+fn where_the_order_contradicts_what_steps_need_the_plan_warns() {
+    let cases = [
+        (
+            "file: {path: \"{{ playbook_dir }}/out\", owner: kdeploy-nobody}",
+            "user: {name: kdeploy-nobody}",
+            "user kdeploy-nobody",
+        ),
+        (
+            "copy: {content: x, dest: \"{{ playbook_dir }}/out/sub/x\"}",
+            "file: {path: \"{{ playbook_dir }}/out/sub\", state: directory}",
+            "DIR/out/sub",
+        ),
+    ];
+    for (needs, makes, thing) in cases {
+        let site = format!(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Needs\n      {needs}\n    - name: Other\n      debug: {{msg: x}}\n    - name: Makes\n      {makes}\n"
+        );
+        let bench = Bench::new(&[("site.yml", &site), ("out/.keep", "")]);
+        let run = bench.run(&["plan"]);
+        let said = format!("one: \"Needs\" (site.yml:4) needs {thing}, which \"Makes\" (site.yml:8) makes only later");
+        assert!(run.rc == 2 && run.err.contains(&said), "{}{}", run.out, run.err);
+    }
+}
+
+#[test]
 fn reports_tell_who_may_have_changed_what_drifted() {
     let bench = bench();
     assert_eq!(bench.run(&["apply"]).rc, 0);
