@@ -50,8 +50,8 @@ fn what_a_command_names_is_unknown_from_there_on() {
         ("Over it", "Writes"),
         ("Old", "Moves"),
         ("If gone", "Moves"),
-        ("Lists", "Moves"),
-        ("How many", "Moves"),
+        ("Lists", "Writes"),
+        ("How many", "Writes"),
         ("It", "In its folder"),
         ("If it", "In its folder"),
     ] {
