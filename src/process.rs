@@ -1,7 +1,7 @@
 //! Settings that are asked for deep inside, by code that knows no project: they hold for the whole process and are put here when
 //! the settings are loaded.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// What is done about a key that stands twice in a YAML mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub enum Duplicates {
 static DUPLICATES: AtomicU8 = AtomicU8::new(0);
 static MAX_DIFF_SIZE: AtomicU64 = AtomicU64::new(104_448);
 static DIFF_CONTEXT: AtomicUsize = AtomicUsize::new(3);
+static STRICT_UTF8: AtomicBool = AtomicBool::new(true);
 
 pub fn duplicates() -> Duplicates {
     match DUPLICATES.load(Ordering::Relaxed) {
@@ -33,6 +34,11 @@ pub fn diff_context() -> usize {
     DIFF_CONTEXT.load(Ordering::Relaxed)
 }
 
+/// Whether a command whose output is not UTF-8 fails.
+pub fn strict_utf8() -> bool {
+    STRICT_UTF8.load(Ordering::Relaxed)
+}
+
 /// Takes over what the settings say.
 pub fn hold(settings: &crate::config::Settings) {
     let duplicates = match settings.text("duplicate_dict_key") {
@@ -44,4 +50,5 @@ pub fn hold(settings: &crate::config::Settings) {
     MAX_DIFF_SIZE.store(settings.count("max_diff_size").unwrap_or(104_448), Ordering::Relaxed);
     let context = settings.count("diff_context").and_then(|n| usize::try_from(n).ok());
     DIFF_CONTEXT.store(context.unwrap_or(3), Ordering::Relaxed);
+    STRICT_UTF8.store(settings.flag("module_strict_utf8_response", true), Ordering::Relaxed);
 }

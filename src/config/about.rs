@@ -113,6 +113,7 @@ const ABOUT: &[(&str, &str, &str)] = &[
     ("retry_files_enabled", "false", "write failed hosts to a file for `--limit @FILE`"),
     ("retry_files_save_path", "beside the playbook", "the folder of such files"),
     ("playbook_dir", "", "for `inventory`: group_vars and host_vars beside this folder count too"),
+    ("module_strict_utf8_response", "true", "a command whose output is not UTF-8 fails"),
     ("private_role_vars", "false", "a role's variables are seen by that role only"),
     (
         "inventory_ignore_extensions",

@@ -261,6 +261,12 @@ pub static KEYS: &[Key] = &[
         &["ANSIBLE_RETRY_FILES_SAVE_PATH"],
     ),
     Key::new("playbook_dir", Kind::Path, &[("defaults", "playbook_dir")], &["ANSIBLE_PLAYBOOK_DIR"]),
+    Key::new(
+        "module_strict_utf8_response",
+        Kind::Bool,
+        &[("defaults", "module_strict_utf8_response")],
+        &["ANSIBLE_MODULE_STRICT_UTF8_RESPONSE"],
+    ),
     Key::new("private_role_vars", Kind::Bool, &[("defaults", "private_role_vars")], &["ANSIBLE_PRIVATE_ROLE_VARS"]),
     Key::new(
         "inventory_ignore_extensions",
@@ -383,7 +389,6 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
             "module_args",
             "module_compression",
             "module_ignore_exts",
-            "module_strict_utf8_response",
             "module_utils",
             "netconf_plugins",
             "network_group_modules",

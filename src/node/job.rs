@@ -29,6 +29,8 @@ pub struct JobState {
     pub complete: bool,
     /// It was stopped when its time was over.
     pub late: bool,
+    /// Its first process.
+    pub pid: Option<u64>,
     pub known: String,
     pub dones: Vec<Done>,
     /// Seconds since the epoch.
@@ -96,6 +98,7 @@ impl JobState {
         let Some((head, mut rest)) = line(rest) else { return Some(state) };
         let head = String::from_utf8_lossy(head).into_owned();
         let nonce = head.split(' ').nth(1).unwrap_or_default();
+        state.pid = head.split(' ').nth(2).and_then(|pid| pid.parse().ok());
         let marker = format!("{nonce}= ").into_bytes();
         let mut outcomes = Outcomes::default();
         while let Some(at) = memchr::memmem::find(rest, &marker) {

@@ -167,7 +167,11 @@ impl Interpreter {
                 }
                 match error {
                     EvalError::Unknown(unknown) => Err(Turn::Blocked { unknown, draft: Box::new(draft) }),
-                    other => Err(Turn::Broken(other.into_problem().or_at(&task.span))),
+                    // Which hosts a task is for must be known.
+                    other if task.keywords.run_once.is_some() => {
+                        Err(Turn::Broken(other.into_problem().or_at(&task.span)))
+                    }
+                    other => Err(self.eval_failed(st, draft.before_keywords(), other)),
                 }
             }
         }

@@ -102,7 +102,15 @@ impl Interpreter {
                 if let Ok(Err(index)) = draft.context.conditions(&lineage.conditions(&task)) {
                     return self.skipped(st, draft, &lineage.conditions(&task)[index]);
                 }
-                self.eval_failed(st, draft, error)
+                let draft = draft.before_keywords();
+                match error {
+                    EvalError::Failed(problem) => {
+                        let problem = self.explained(&draft, problem.or_at(&task.span));
+                        let result = TaskResult::unchanged().with("msg", crate::report::plain_problem(&problem));
+                        self.settled(st, draft, Ending::Unrendered(TaskResult { bare: true, ..result }))
+                    }
+                    other => self.eval_failed(st, draft, other),
+                }
             }
         }
     }
@@ -198,7 +206,7 @@ impl Interpreter {
                     Some(ForAll::Nothing) | None => {}
                 }
                 if shared.failed {
-                    st.failure = shared.failure;
+                    // `ansible_failed_task` is told only to the host that ran it.
                     self.fail(st);
                 } else {
                     self.advance(st);
@@ -309,7 +317,7 @@ impl Interpreter {
                 }
                 return Turn::Blocked { unknown, draft: Box::new(draft) };
             }
-            Err(error) => return self.eval_failed(st, draft, error),
+            Err(error) => return self.eval_failed(st, draft.before_keywords(), error),
         }
         if let Err(error @ (EvalError::Undefined(_) | EvalError::Failed(_))) = self.notification_names(&draft) {
             return self.eval_failed(st, draft, error);

@@ -276,7 +276,9 @@ impl Interpreter {
         while let Some(frame) = st.frames.pop() {
             let FrameKind::Block { block, phase } = frame.kind else { continue };
             let next = match phase {
-                Phase::Block if !block.rescue.is_empty() => Some((block.rescue.clone(), Phase::Rescue)),
+                Phase::Block if self.any_selected(st, &block.rescue, &frame.lineage) => {
+                    Some((block.rescue.clone(), Phase::Rescue))
+                }
                 Phase::Block | Phase::Rescue if !block.always.is_empty() => {
                     Some((block.always.clone(), Phase::Always { failed: true }))
                 }
@@ -307,11 +309,30 @@ impl Interpreter {
         false
     }
 
+    /// [`Self::fail`]; true if it counts as rescued: a block around it has a `rescue`, whatever comes before that.
+    pub fn fails(&self, st: &mut HostState) -> bool {
+        let rescued = self.would_be_rescued(st);
+        self.fail(st);
+        rescued
+    }
+
     /// True if a failure of the current task would be taken by a `rescue`.
     pub fn would_be_rescued(&self, st: &HostState) -> bool {
-        st.frames.iter().rev().any(
-            |frame| matches!(&frame.kind, FrameKind::Block { block, phase: Phase::Block } if !block.rescue.is_empty()),
-        )
+        st.frames.iter().rev().any(|frame| match &frame.kind {
+            FrameKind::Block { block, phase: Phase::Block } => self.any_selected(st, &block.rescue, &frame.lineage),
+            _ => false,
+        })
+    }
+
+    /// Whether tags select any of the tasks: to Ansible a `rescue` of which they leave nothing is none.
+    fn any_selected(&self, st: &HostState, items: &[Item], lineage: &Arc<Lineage>) -> bool {
+        items.iter().any(|item| match item {
+            Item::Task(task) => self.tags_of(st, task, lineage).map_or(true, |tags| self.run.selects(&tags)),
+            Item::Block(block) => {
+                let lineage = Lineage::below(lineage, Source::Block(block.clone()));
+                [&block.block, &block.rescue, &block.always].iter().any(|part| self.any_selected(st, part, &lineage))
+            }
+        })
     }
 
     /// True if the next task is a handler.

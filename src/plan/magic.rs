@@ -273,6 +273,10 @@ impl Object for HostVarsOf {
         }
         match self.context()?.variable(name) {
             Ok(value) => value,
+            // A variable that comes to itself through `hostvars` is not there yet.
+            Err(crate::template::EvalError::Failed(problem)) if problem.message.starts_with("recursive loop") => {
+                Some(crate::template::deferred(Err(crate::template::EvalError::Undefined(problem))))
+            }
             Err(error) => Some(crate::template::deferred(Err(error))),
         }
     }

@@ -149,6 +149,13 @@ impl Interpreter {
         if let (Some(unknown), None) = (&changed_unknown, &step.because) {
             step.because = Some(unknown.to_string());
         }
+        if !failed && !skipped && !wholly_unknown {
+            let asked = draft.diff.unwrap_or(self.run.options.diff);
+            let module = draft.module.map_or("", |m| m.name);
+            if let Some(diff) = resources::diffs::registered(module, &step.diff, asked) {
+                result.values.entry("diff".to_owned()).or_insert(diff);
+            }
+        }
         let registered =
             self.registered(&result, failed, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
         let registered = match step.knowledge {
@@ -250,7 +257,7 @@ impl Interpreter {
         if st.speculative {
             return;
         }
-        let mut shared = Shared { failed, failure: st.failure.clone(), ..Shared::default() };
+        let mut shared = Shared { failed, ..Shared::default() };
         let mut names: Vec<String> = vec![];
         // Of `add_host` only the host that ran it has the result.
         if draft.module.is_none_or(|m| m.name != "add_host") {
@@ -295,10 +302,10 @@ impl Interpreter {
     ) -> Value {
         let mut map: IndexMap<String, Value> = IndexMap::new();
         if !wholly_unknown {
-            map.insert(
-                "changed".to_owned(),
-                changed_unknown.map_or(Value::from(result.changed), |u| u.clone().into_value()),
-            );
+            if !result.bare {
+                let changed = changed_unknown.map_or(Value::from(result.changed), |u| u.clone().into_value());
+                map.insert("changed".to_owned(), changed);
+            }
             map.insert("failed".to_owned(), Value::from(failed));
             if skipped {
                 map.insert("skipped".to_owned(), Value::from(true));
@@ -442,7 +449,7 @@ impl Interpreter {
         }
         if failed && !draft.ignore_errors {
             st.failure = Some((task_value(draft), registered));
-            return self.fail(st);
+            return self.fails(st);
         }
         self.advance(st);
         false
@@ -495,7 +502,7 @@ impl Interpreter {
         }
         let mut rescued = false;
         if looping.broken_include {
-            rescued = self.fail(st);
+            rescued = self.fails(st);
             if !st.frames.is_empty() {
                 for frames in looping.includes.iter().rev() {
                     st.frames.extend(frames.iter().cloned());
@@ -509,7 +516,7 @@ impl Interpreter {
         }
         if looping.failed && !draft.ignore_errors {
             st.failure = Some((task_value(draft), value));
-            rescued = self.fail(st);
+            rescued = self.fails(st);
         } else {
             self.advance(st);
             for frames in looping.includes.iter().rev() {

@@ -59,8 +59,6 @@ pub struct Shared {
     pub failed: bool,
     /// What a `meta` task did to all hosts.
     pub meta: Option<ForAll>,
-    /// What failed, for `ansible_failed_*`.
-    pub failure: Option<(Value, Value)>,
 }
 
 /// A `meta` task's effect on every host of the batch.

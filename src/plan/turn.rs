@@ -121,6 +121,17 @@ impl Ending {
 }
 
 impl Draft {
+    /// The draft of a task that fails before its keywords are evaluated (by a condition, a loop, a keyword). As in Ansible,
+    /// `ignore_errors` counts as written then: a template in it is no `false`.
+    pub fn before_keywords(mut self) -> Self {
+        self.ignore_errors =
+            self.lineage.nearest(&self.task, |k| k.ignore_errors.as_ref()).is_some_and(|node| match node.as_str() {
+                Some(text) if text.contains("{{") || text.contains("{%") => true,
+                _ => self.context.boolean(node).unwrap_or(true),
+            });
+        self
+    }
+
     /// A step record with everything the draft knows; the ending fills the rest.
     pub fn step(&self, id: usize, host: &str, play: &super::run::PlayRun) -> Step {
         Step {

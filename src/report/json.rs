@@ -91,7 +91,8 @@ pub fn step_json(step: &Step, planned: bool) -> Json {
             many => json!(many),
         };
         let mut result = Map::new();
-        for (key, value) in &step.result.values {
+        // The difference stands beside the result.
+        for (key, value) in step.result.values.iter().filter(|(key, _)| *key != "diff") {
             result.insert(key.clone(), value_json(value));
         }
         (diff, Json::Object(result))

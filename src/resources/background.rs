@@ -77,7 +77,7 @@ impl Jobs {
         let result = if !state.complete && !state.late {
             Err(TaskResult::unchanged().with("msg", "the job is gone: it was killed, or the node was restarted"))
         } else if state.late {
-            Err(TaskResult::unchanged().with("msg", "Timeout exceeded"))
+            Err(TaskResult::unchanged().with("msg", "Timeout exceeded").with("child_pid", state.pid))
         } else {
             match self.get(id) {
                 Some(started) => started.resource.conclude(&started.change, &state.dones),

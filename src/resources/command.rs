@@ -327,6 +327,15 @@ impl Resource for Run {
         };
         let base = || TaskResult { changed: true, ..change.result.clone() };
         match done.first() {
+            Some(Done::Ok(output)) if crate::process::strict_utf8() && not_utf8(output).is_some() => {
+                let stream = not_utf8(output).unwrap_or_default();
+                Err(TaskResult::unchanged().with(
+                    "msg",
+                    format!(
+                        "the command's {stream} is not UTF-8 (it ran all the same); `module_strict_utf8_response = false` takes it as far as it goes"
+                    ),
+                ))
+            }
             Some(Done::Ok(output)) => {
                 let result = kit::timed(base(), None)
                     .with("rc", output.rc)
@@ -369,6 +378,12 @@ impl Resource for Run {
             None => Err(base().with("msg", "the command was not started")),
         }
     }
+}
+
+/// Which of the streams is not UTF-8.
+fn not_utf8(output: &crate::world::Output) -> Option<&'static str> {
+    let streams = [("standard output", &output.stdout), ("standard error", &output.stderr)];
+    streams.into_iter().find(|(_, bytes)| std::str::from_utf8(bytes).is_err()).map(|(name, _)| name)
 }
 
 impl Run {

@@ -26,6 +26,7 @@ mod cron;
 mod deb822_repository;
 mod debconf;
 pub mod debug;
+pub mod diffs;
 mod dnf;
 mod dpkg_selections;
 mod fail;
@@ -201,6 +202,8 @@ pub struct TaskResult {
     pub hidden: bool,
     /// It is of no interest unless asked for (`assert` with `quiet`).
     pub quiet: bool,
+    /// It does not say whether something changed: the task failed before that was a question.
+    pub bare: bool,
 }
 
 impl TaskResult {

@@ -91,6 +91,26 @@ pub fn takes_holes(filter: &str) -> bool {
     )
 }
 
+/// Tests of what kind a value is: what is in it may be undefined.
+fn looks_at_the_outside(test: &str) -> bool {
+    matches!(
+        test,
+        "boolean"
+            | "callable"
+            | "falsy"
+            | "float"
+            | "integer"
+            | "iterable"
+            | "mapping"
+            | "none"
+            | "number"
+            | "sameas"
+            | "sequence"
+            | "string"
+            | "truthy"
+    )
+}
+
 /// A filter's or test's own name: `ansible.builtin.combine` is `combine`.
 pub fn short_name(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
@@ -124,7 +144,7 @@ pub fn perform_test(state: &mut State, name: &str, args: &[Value]) -> Result<boo
             return Ok(short == "defined");
         }
     } else {
-        check(args, false)?;
+        check(args, looks_at_the_outside(short))?;
     }
     state.perform_test(short, args).map_err(|e| match e.kind() {
         ErrorKind::UnknownTest => {

@@ -49,6 +49,16 @@ pub fn deferred(outcome: Result<minijinja::Value, EvalError>) -> minijinja::Valu
     eval::Failed::standing_for(outcome)
 }
 
+/// Undefined, or a variable whose template fails: an error only where it is used.
+pub(crate) fn is_hole(value: &minijinja::Value) -> bool {
+    eval::Undefined::of(value).is_some() || eval::Failed::of(value).is_some()
+}
+
+/// Why a value is undefined.
+pub(crate) fn undefined_problem(value: &minijinja::Value) -> Option<crate::problem::Problem> {
+    eval::Undefined::of(value).map(eval::Undefined::problem)
+}
+
 #[cfg(test)]
 mod properties;
 

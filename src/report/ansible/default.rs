@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use crate::plan::{HostSummary, Status, Step, target_name};
 use crate::resources::Diff;
+use crate::resources::diffs::in_words;
 
 use super::dump::{self, module_of};
 use super::origin;
@@ -120,50 +121,6 @@ impl Default {
 /// A step's differences as Ansible prints them.
 pub fn diffs_text(step: &Step, screen: &Screen) -> String {
     step.diff.iter().map(|d| diff_text(&in_words(d, module_of(step)), screen)).collect()
-}
-
-/// Sides and headers in the words of Ansible's modules.
-fn in_words(diff: &Diff, module: &str) -> Diff {
-    let mut diff = diff.clone();
-    let path = diff.before_header.clone();
-    match module {
-        "file" => {
-            let as_json = |text: &str| {
-                let mut map: serde_json::Map<String, serde_json::Value> =
-                    text.lines().filter_map(|l| l.split_once(": ")).map(|(k, v)| (k.to_owned(), v.into())).collect();
-                map.insert("path".to_owned(), path.clone().into());
-                format!("{}\n", dump::indented(&map))
-            };
-            // What is made anew is told by its state alone.
-            if diff.before.lines().any(|l| l == "state: absent") {
-                let kept = |text: &str| {
-                    let all: Vec<&str> =
-                        text.lines().filter(|l| !l.starts_with("mode: ") && !l.starts_with("src: ")).collect();
-                    all.iter().map(|l| format!("{l}\n")).collect::<String>()
-                };
-                (diff.before, diff.after) = (kept(&diff.before), kept(&diff.after));
-            }
-            diff.before = as_json(&diff.before);
-            diff.after = as_json(&diff.after);
-            diff.before_header = String::new();
-            diff.after_header = String::new();
-        }
-        "lineinfile" | "blockinfile" | "ini_file" => {
-            diff.before_header.push_str(" (content)");
-            diff.after_header.push_str(" (content)");
-        }
-        "copy" | "template" => {
-            if diff.after_header == "content" {
-                diff.after_header = path;
-            }
-            // What was not there has no name.
-            if diff.before.is_empty() {
-                diff.before_header = String::new();
-            }
-        }
-        _ => {}
-    }
-    diff
 }
 
 /// One difference.

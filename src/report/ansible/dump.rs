@@ -32,8 +32,7 @@ pub fn result(step: &Step) -> Map<String, Json> {
         }
         map.insert(key.clone(), value_json(value));
     }
-    // An argument that could not be evaluated leaves no result but the message.
-    if !(step.invalid && map.len() == 1) {
+    if !step.result.bare {
         map.insert("changed".into(), step.result.changed.into());
     }
     if step.status == Status::Unreachable {

@@ -11,7 +11,7 @@ use super::frame::Frame;
 use super::objects::{
     BoundMethod, Builtin, Cycler, Failed, Joiner, LoopValue, MacroValue, Namespace, RangeValue, Undefined, Why,
 };
-use super::{Interp, MAX_CALLS, Result, check_one, failed, mutate, ops};
+use super::{Interp, MAX_CALLS, Result, check, check_one, failed, mutate, ops};
 use crate::problem::Problem;
 use crate::template::args::Call;
 use crate::template::call;
@@ -71,13 +71,7 @@ impl Interp<'_> {
         Ok(Evaluated { positional, named })
     }
 
-    /// Arguments that are all defined; an unknown one is `Err(Unknown)`.
-    fn known_args(&mut self, args: &Args) -> Result<Evaluated> {
-        let evaluated = self.args(args)?;
-        self.check_args(&evaluated, args)?;
-        Ok(evaluated)
-    }
-
+    /// Arguments are all defined; an unknown one is `Err(Unknown)`.
     fn check_args(&self, evaluated: &Evaluated, args: &Args) -> Result<()> {
         let all: Vec<Value> = evaluated.values().cloned().collect();
         if let Some(unknown) = Self::unknown_if_any(&all) {
@@ -104,20 +98,28 @@ impl Interp<'_> {
                     self.block(name, 0, &mut out)?;
                     return self.join_text(&out).map(Value::from);
                 }
-                let object = self.eval_known(base)?;
+                let object = self.eval(base)?;
+                if Undefined::of(&object).is_some() {
+                    self.args(args)?;
+                    return Ok(object);
+                }
+                let object = self.known(object).map_err(|e| self.locate(e, base.start, base.end))?;
                 if mutate::changes(&object, name) {
                     let evaluated = self.args(args)?;
+                    if let Some(undefined) = evaluated.values().find(|v| Undefined::of(v).is_some()) {
+                        return Ok(undefined.clone());
+                    }
                     let (changed, returned) = mutate::apply(&object, name, &evaluated.positional, &evaluated.named)?;
                     self.store(base, changed)?;
                     return Ok(returned);
                 }
                 if is_method(&object, name) {
-                    let evaluated = self.known_args(args)?;
-                    return self.method(&object, name, evaluated);
+                    let evaluated = self.args(args)?;
+                    let checked = self.check_args(&evaluated, args);
+                    return handed_on(checked.and_then(|()| self.method(&object, name, evaluated)));
                 }
                 let function = self.attribute(&object, name, callee)?;
-                let function = self.known(function)?;
-                self.call_value(&function, args, None)
+                self.call_if_defined(function, args)
             }
             ExprKind::Name(name) if &**name == "super" && !self.block_stack.is_empty() => {
                 let mut out = vec![];
@@ -127,11 +129,21 @@ impl Interp<'_> {
                 self.join_text(&out).map(Value::from)
             }
             _ => {
-                let function = self.eval_known(callee)?;
+                let function = self.eval(callee)?;
                 let _ = whole;
-                self.call_value(&function, args, None)
+                self.call_if_defined(function, args)
             }
         }
+    }
+
+    /// What is undefined stays undefined when it is called.
+    fn call_if_defined(&mut self, function: Value, args: &Args) -> Result<Value> {
+        if Undefined::of(&function).is_some() {
+            self.args(args)?;
+            return Ok(function);
+        }
+        let function = self.known(function)?;
+        self.call_value(&function, args, None)
     }
 
     /// `{% call %}`: the call gets a `caller`.
@@ -145,17 +157,22 @@ impl Interp<'_> {
     fn call_value(&mut self, function: &Value, args: &Args, caller: Option<Value>) -> Result<Value> {
         if let Some(macro_value) = function.downcast_object::<MacroValue>() {
             let evaluated = self.args(args)?;
-            return self.call_macro(&macro_value, evaluated, caller);
+            return handed_on(self.call_macro(&macro_value, evaluated, caller));
         }
+        let evaluated = self.args(args)?;
         if let Some(builtin) = function.downcast_object_ref::<Builtin>() {
             // `undef` and `dict` may hold undefined values, `lookup(…, default=…)` may not.
-            let evaluated = self.args(args)?;
-            if !matches!(builtin, Builtin::Dict | Builtin::Namespace) {
-                self.check_args(&evaluated, args)?;
-            }
-            return self.builtin(*builtin, evaluated);
+            let checked = match builtin {
+                Builtin::Dict | Builtin::Namespace => Ok(()),
+                _ => self.check_args(&evaluated, args),
+            };
+            return handed_on(checked.and_then(|()| self.builtin(*builtin, evaluated)));
         }
-        let evaluated = self.known_args(args)?;
+        let checked = self.check_args(&evaluated, args);
+        handed_on(checked.and_then(|()| self.call_object(function, evaluated)))
+    }
+
+    fn call_object(&mut self, function: &Value, evaluated: Evaluated) -> Result<Value> {
         if let Some(bound) = function.downcast_object_ref::<BoundMethod>() {
             return self.method(&bound.object.clone(), &bound.name.clone(), evaluated);
         }
@@ -388,8 +405,7 @@ impl Interp<'_> {
                 return Ok(if wants_list { Value::from(Vec::<Value>::new()) } else { Value::from(()) });
             }
             // What it found is undefined: `default` and `is defined` still have their say.
-            Err(error @ EvalError::Undefined(_)) => return Ok(Failed::standing_for(Err(error))),
-            Err(error) => return Err(error),
+            Err(error) => return handed_on(Err(error)),
         };
         if wants_list {
             return Ok(Value::from(results));
@@ -426,11 +442,11 @@ impl Interp<'_> {
             }
             "ternary" => {
                 let evaluated = self.args(args)?;
-                let value = self.known(value)?;
-                return ternary_filter(&value, &evaluated);
+                return handed_on(self.known(value).and_then(|value| ternary_filter(&value, &evaluated)));
             }
             "mandatory" => {
-                let evaluated = self.known_args(args)?;
+                let evaluated = self.args(args)?;
+                self.check_args(&evaluated, args)?;
                 if let Some(undefined) = Undefined::of(&value) {
                     let message = evaluated.get(0, "msg").filter(|m| !m.is_none()).map(crate::template::text);
                     let problem = undefined.problem();
@@ -446,16 +462,25 @@ impl Interp<'_> {
         if short == "type_debug" && Undefined::of(&value).is_some() {
             return Ok(Value::from("UndefinedMarker"));
         }
+        if short == "type_debug" && Failed::of(&value).is_some() {
+            return Ok(Value::from("CapturedExceptionMarker"));
+        }
         let evaluated = self.args(args)?;
         let all: Vec<Value> = std::iter::once(value.clone()).chain(evaluated.values().cloned()).collect();
         if let Some(unknown) = Self::unknown_if_any(&all) {
             return Err(EvalError::Unknown(unknown));
         }
-        let value = self.known(value)?;
-        // `x | ternary(a, b)` and their like choose: what is not chosen may be undefined, as in Ansible.
-        self.check_args(&evaluated, args)?;
-        let values = evaluated.into_values(Some(value));
-        call::apply_filter(&mut self.state, name, &values).map_err(|e| self.explain(EvalError::from(e)))
+        if let Some(broken) = all.iter().find(|v| Failed::of(v).is_some()) {
+            return Ok(broken.clone());
+        }
+        handed_on(self.known(value).and_then(|value| {
+            self.check_args(&evaluated, args)?;
+            let values = evaluated.into_values(Some(value));
+            for value in &values {
+                check::met_by(short, value)?;
+            }
+            call::apply_filter(&mut self.state, name, &values).map_err(|e| self.explain(EvalError::from(e)))
+        }))
     }
 
     /// The filters of a block, on what the block put out.
@@ -483,8 +508,13 @@ impl Interp<'_> {
         if let Some(unknown) = Self::unknown_if_any(&all) {
             return Err(EvalError::Unknown(unknown));
         }
-        let value = self.known(value)?;
-        self.check_args(&evaluated, args)?;
+        handed_on(self.known(value).and_then(|value| {
+            self.check_args(&evaluated, args)?;
+            self.tested(short, name, value, evaluated)
+        }))
+    }
+
+    fn tested(&mut self, short: &str, name: &str, value: Value, evaluated: Evaluated) -> Result<Value> {
         if short == "callable" {
             let callable = value.kind() == ValueKind::Plain
                 && (value.downcast_object_ref::<MacroValue>().is_some()
@@ -509,6 +539,15 @@ impl Interp<'_> {
     }
 }
 
+/// As in Ansible, what a filter, test, function or method makes of something undefined is undefined itself: `default` and
+/// `is defined` have their say about the whole call. Operators (`+`, `~`, `==`, `if` …) are errors at once.
+fn handed_on(result: Result<Value>) -> Result<Value> {
+    match result {
+        Err(error @ EvalError::Undefined(_)) => Ok(Failed::standing_for(Err(error))),
+        other => other,
+    }
+}
+
 /// What is not chosen may be undefined, as in Ansible.
 fn ternary_filter(value: &Value, given: &Evaluated) -> Result<Value> {
     let (Some(yes), Some(no)) = (given.get(0, "true_val"), given.get(1, "false_val")) else {
@@ -526,8 +565,9 @@ fn default_filter(value: Value, given: &Evaluated) -> Result<Value> {
     if Unknown::of(&value).is_some() {
         return Ok(value);
     }
-    if let Some(super::Failed(error)) = super::Failed::of(&value) {
-        return Err(error.clone());
+    // A variable whose template fails is an error where it is used: `default` is no use.
+    if Failed::of(&value).is_some() {
+        return Ok(value);
     }
     let boolean = given.get(1, "boolean").is_some_and(ops::is_true);
     // What an inline `if` without `else` leaves is not Ansible's kind of undefined: its `default` passes it on.

@@ -78,6 +78,32 @@ fn walk(value: &Value, unknown: &mut Option<Unknown>, depth: usize) -> Result<()
     Ok(())
 }
 
+/// Undefined elements that a filter comes across although it only moves them: all but those that count or choose do.
+pub fn met_by(filter: &str, value: &Value) -> Result<()> {
+    let deep = match filter {
+        "list" | "reverse" | "zip" | "zip_longest" | "batch" | "slice" if value.kind() != ValueKind::Map => 1,
+        "combine" | "dict2items" if value.kind() == ValueKind::Map => 1,
+        "items2dict" => 2,
+        "flatten" => usize::MAX,
+        _ => return Ok(()),
+    };
+    met(value, deep)
+}
+
+fn met(value: &Value, deep: usize) -> Result<()> {
+    if let Some(undefined) = Undefined::of(value) {
+        return Err(EvalError::Undefined(undefined.problem()));
+    }
+    if deep == 0 || !is_transparent(value) {
+        return Ok(());
+    }
+    for item in value.try_iter().into_iter().flatten() {
+        let item = if value.kind() == ValueKind::Map { value.get_item(&item).unwrap_or_default() } else { item };
+        met(&item, deep - 1)?;
+    }
+    Ok(())
+}
+
 /// What a template's result is kept as: tuples become lists, `omit` inside lists and mappings goes. `None`: it stays as it is.
 pub fn settle(value: &Value) -> Option<Value> {
     let object = value.as_object()?;

@@ -5,7 +5,7 @@ use minijinja::value::ValueKind;
 
 use super::objects::{BoundMethod, Builtin, Cycler, Failed, LoopValue, Undefined, Why};
 use super::{Interp, Result, failed, ops};
-use crate::template::syntax::ast::{Expr, ExprKind};
+use crate::template::syntax::ast::{BinaryOp, CompareOp, Expr, ExprKind};
 use crate::template::syntax::is_template;
 use crate::template::{EvalError, Unknown, omit};
 
@@ -67,11 +67,19 @@ impl Interp<'_> {
             }
             ExprKind::Item(base, key) => {
                 let base = self.eval(base)?;
+                if Undefined::of(&base).is_some() {
+                    self.eval(key)?;
+                    return Ok(base);
+                }
                 let key = self.eval_known(key)?;
                 self.item(&base, &key, expr)
             }
             ExprKind::Slice(base, bounds) => {
-                let base = self.eval_known(base)?;
+                let value = self.eval(base)?;
+                if Undefined::of(&value).is_some() {
+                    return Ok(value);
+                }
+                let base = self.known(value).map_err(|e| self.locate(e, base.start, base.end))?;
                 let mut numbers = [None; 3];
                 for (number, bound) in numbers.iter_mut().zip(bounds) {
                     let Some(bound) = bound else { continue };
@@ -82,15 +90,20 @@ impl Interp<'_> {
                 }
                 ops::slice(&base, numbers).map_err(failed)
             }
-            ExprKind::Call(callee, args) => self.call(callee, args, expr),
+            ExprKind::Call(callee, args) => {
+                let value = self.call(callee, args, expr)?;
+                Ok(self.placed(value, expr))
+            }
             ExprKind::Filter(base, name, args) => {
                 let Some(base) = base else { return Err(failed("a filter needs a value")) };
                 let value = self.eval(base)?;
-                self.filter(name, value, args)
+                let value = self.filter(name, value, args)?;
+                Ok(self.placed(value, expr))
             }
             ExprKind::Test(base, name, args) => {
                 let value = self.eval(base)?;
-                self.test(name, value, args)
+                let value = self.test(name, value, args)?;
+                Ok(self.placed(value, expr))
             }
             ExprKind::Not(inner) => Ok(Value::from(!self.truth(inner)?)),
             ExprKind::Neg(inner) => ops::negate(&self.eval_known(inner)?).map_err(failed),
@@ -99,6 +112,9 @@ impl Interp<'_> {
             ExprKind::Or(left, right) => self.boolean(left, right, true),
             ExprKind::Binary(op, left, right) => {
                 let (left, right) = self.operands(left, right)?;
+                if *op == BinaryOp::Rem && left.kind() == ValueKind::String {
+                    super::check_deep(&right).map_err(|e| self.explain(e))?;
+                }
                 ops::binary(*op, &left, &right).map_err(failed)
             }
             ExprKind::Compare(first, rest) => {
@@ -110,6 +126,15 @@ impl Interp<'_> {
                     }
                     let a = self.known(left)?;
                     let b = self.known(right_value).map_err(|e| self.locate(e, right.start, right.end))?;
+                    // What is looked for may stand before what is undefined.
+                    let found = matches!(op, CompareOp::In) && b.kind() == ValueKind::Seq && {
+                        let looked_at = ops::items(&b).unwrap_or_default().into_iter();
+                        looked_at.take_while(|v| super::check_deep(v).is_ok()).any(|v| ops::equal(&v, &a))
+                    };
+                    if found {
+                        left = b;
+                        continue;
+                    }
                     // A container with unknown parts may compare either way.
                     super::check_deep(&a)?;
                     super::check_deep(&b)?;
@@ -150,6 +175,25 @@ impl Interp<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Something undefined that a call left: it has the call's place if it has none.
+    fn placed(&self, value: Value, expr: &Expr) -> Value {
+        match Undefined::of(&value) {
+            Some(Undefined { why, span: None }) => {
+                let why = match why {
+                    Why::Problem(problem) => {
+                        Why::Problem(Box::new(match self.explain(EvalError::Undefined((**problem).clone())) {
+                            EvalError::Undefined(problem) => problem,
+                            _ => (**problem).clone(),
+                        }))
+                    }
+                    other => other.clone(),
+                };
+                Undefined::value(why, self.origin.span(expr.start as usize, expr.end as usize))
+            }
+            _ => value,
         }
     }
 

@@ -58,7 +58,8 @@ fn map(state: &mut State, mut call: Call) -> Result<Value, Error> {
         let mut out = vec![];
         for item in items {
             let mut found = attribute_of(&item, &key);
-            if found.is_undefined() {
+            // Nothing undefined or failed has an attribute.
+            if found.is_undefined() || (default.is_some() && crate::template::is_hole(&found)) {
                 match &default {
                     Some(default) => found = default.clone(),
                     // Undefined only where it is used, as in Ansible: `select('defined')` may follow.
@@ -126,6 +127,9 @@ fn choose(state: &mut State, mut call: Call, by_attribute: bool, keep: bool) -> 
                         describe(&item),
                         key.as_ref().map(text).unwrap_or_default()
                     )));
+                }
+                if let Some(problem) = crate::template::undefined_problem(&subject) {
+                    return Err(undefined(problem.message));
                 }
                 truth(&subject)
             }

