@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
-use crate::playbook::Playbook;
+use crate::playbook::{Play, Playbook};
 use crate::problem::{Problem, Problems};
 use crate::vars::Scope;
 use crate::yaml::{Node, Yaml};
@@ -34,7 +34,12 @@ pub fn secret(prompt: &str) -> Result<String, Problem> {
 }
 
 /// Answers to each play's `vars_prompt`, one scope per play. What `-e` gives is not asked for; without a terminal the default holds.
-pub fn ask_vars(playbook: &Playbook, given: &[String]) -> Result<Vec<Arc<Scope>>, Problems> {
+/// `render`: a default's templates, over the play's variables.
+pub fn ask_vars(
+    playbook: &Playbook,
+    given: &[String],
+    render: &dyn Fn(&Arc<Play>, &Node) -> Result<Value, Problem>,
+) -> Result<Vec<Arc<Scope>>, Problems> {
     let mut all = vec![];
     for play in &playbook.plays {
         let mut answers: Vec<(String, Value)> = vec![];
@@ -50,17 +55,25 @@ pub fn ask_vars(playbook: &Playbook, given: &[String]) -> Result<Vec<Arc<Scope>>
             };
             let Some(name) = text("name").filter(|n| !given.contains(n)) else { continue };
             let hidden = flag("private", true);
-            let default = map.get("default").filter(|n| !n.is_null()).map(Node::to_value);
-            let prompt = text("prompt").unwrap_or_else(|| name.clone());
+            let default = match map.get("default").filter(|n| !n.is_null()) {
+                Some(node) => Some(Value::from(crate::resources::text_of(&render(play, node)?))),
+                None => None,
+            };
+            let prompt = match map.get("prompt").filter(|n| !n.is_null()) {
+                Some(node) => crate::resources::text_of(&render(play, node)?),
+                None => name.clone(),
+            };
             let question = match &default {
                 Some(value) => format!("{prompt} [{}]: ", crate::resources::text_of(value)),
                 None => format!("{prompt}: "),
             };
+            let at_terminal = std::io::stdin().is_terminal();
             let answer =
-                if std::io::stdin().is_terminal() { asked(&question, hidden, flag("confirm", false)) } else { None };
+                if at_terminal { asked(&question, hidden, flag("confirm", false)) } else { None };
             let mut value = match answer {
                 Some(answer) if !answer.is_empty() => Value::from(answer),
-                _ => default.unwrap_or_else(|| Value::from("")),
+                // Ansible's text of nothing, where nobody was asked.
+                _ => default.unwrap_or_else(|| Value::from(if at_terminal { "" } else { "None" })),
             };
             if let Some(kind) = text("encrypt").filter(|k| !k.is_empty()) {
                 let password = crate::resources::text_of(&value);

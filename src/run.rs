@@ -104,7 +104,8 @@ impl Project {
             Box::new(move || Inventory::load(&sources, &options).map(|(inventory, _)| inventory))
         };
         let (paths, playbook_dir) = find_playbooks(request, settings)?;
-        let loader = Loader::new(loader_settings(settings, &playbook_dir, &engine, &extra_vars, decrypt));
+        let loader = Arc::new(Loader::new(loader_settings(settings, &playbook_dir, &engine, &extra_vars, decrypt)));
+        follow_redirects(&engine, &loader, &playbook_dir);
         let playbook = match &request.inline {
             Some(playbook) => playbook.clone(),
             None => load_playbooks(&loader, &paths, &live)?,
@@ -114,7 +115,12 @@ impl Project {
         let run = Run::new(inventory, loader, engine, options, playbook_dir, extra_vars, live.clone(), secrets);
         let prompted = match &request.prompted {
             Some(kept) => crate::prompt::answered(kept),
-            None => crate::prompt::ask_vars(&playbook, &extra_names)?,
+            None => {
+                let render = |play: &Arc<crate::playbook::Play>, node: &crate::yaml::Node| {
+                    plan::play_context(&run, play, None).value(node).map_err(|e| e.into_problem().or_at(&node.span))
+                };
+                crate::prompt::ask_vars(&playbook, &extra_names, &render)?
+            }
         };
         run.reload_with(reload);
         run.set_playbook_name(crate::recorded::playbook_name(request, settings, &paths));
@@ -279,6 +285,7 @@ fn engine(settings: &Settings, secrets: &Arc<VaultSecrets>) -> Arc<Engine> {
         merge_mappings: settings.hash_behaviour() == HashBehaviour::Merge,
         allow_broken_conditionals: settings.allow_broken_conditionals(),
         config: Some(Arc::new(crate::config::ansible_names::values(settings))),
+        plugin_config: Some(Arc::new(crate::config::ansible_names::plugin_values(settings))),
         decrypt: has_secrets.then_some(decrypt),
         ..EngineOptions::default()
     })
@@ -311,7 +318,8 @@ pub fn check(request: &Request) -> Result<Checked, Problems> {
         }
     }
     let inventory = load_inventory(request, &settings, &engine, &decrypt, &extra_vars, &live)?;
-    let loader = Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars, decrypt));
+    let loader = Arc::new(Loader::new(loader_settings(&settings, &playbook_dir, &engine, &extra_vars, decrypt)));
+    follow_redirects(&engine, &loader, &playbook_dir);
     live.finish();
     let tags = [SelectOptions::split(&request.select.tags), SelectOptions::split(&request.select.skip_tags)].concat();
     Ok(playbook::check::check(&playbook::check::Check {
@@ -485,6 +493,15 @@ fn playbooks_in(dirs: &[PathBuf]) -> Vec<String> {
     names
 }
 
+/// Templates follow what the repository's collections say of their filters, tests and lookups.
+fn follow_redirects(engine: &Arc<Engine>, loader: &Arc<Loader>, playbook_dir: &Path) {
+    let (loader, dir) = (Arc::downgrade(loader), playbook_dir.to_owned());
+    engine.set_redirects(Arc::new(move |kind, name| {
+        let route = loader.upgrade()?.route(&[kind], name, &dir);
+        (route.name != name).then_some(route.name)
+    }));
+}
+
 fn loader_settings(
     settings: &Settings,
     playbook_dir: &Path,
@@ -596,6 +613,7 @@ fn run_options(
             _ if settings.accept_new_host_keys() => HostKeyPolicy::AcceptNew,
             _ => HostKeyPolicy::Strict,
         },
+        ssh_retries: settings.ssh_retries().unwrap_or(0),
         connect_timeout: Duration::from_secs(hosts.timeout.or(settings.timeout()).unwrap_or(10)),
         command_timeout: Duration::from_secs(settings.command_timeout().unwrap_or(0)),
         gathering: settings.gathering().unwrap_or_else(|| "implicit".to_owned()),

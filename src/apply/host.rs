@@ -137,7 +137,7 @@ impl<'a> Applier<'a> {
                 if let Some(why) = self.objection(st, &draft) {
                     let step = self.interpreter().settle(st, &draft, Ending::Stopped(why));
                     self.over(step, st);
-                } else if draft.check_mode == Some(true) {
+                } else if draft.check_mode == Some(true) && !resource.only_looks_in_check_mode() {
                     let step = self.interpreter().settle(st, &draft, Ending::Foretold(change));
                     self.over(step, st);
                 } else if is_immediate(&draft, &change) || self.pending.is_some() {

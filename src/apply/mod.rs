@@ -109,14 +109,14 @@ pub fn walk(
             let hosts: Vec<String> = batch
                 .batch
                 .iter()
-                .filter(|h| !matches!(ended.get(*h), Some(End::Failed | End::Unreachable)))
+                .filter(|h| !matches!(ended.get(*h), Some(End::Failed | End::Unreachable | End::Barred)))
                 .cloned()
                 .collect();
             if hosts.is_empty() {
                 continue;
             }
             run.sink.event(&Event::Play { index: play.index, name: batch.name.clone(), hosts: hosts.clone() });
-            let gone = ended.iter().filter(|(_, end)| matches!(end, End::Failed | End::Unreachable));
+            let gone = ended.iter().filter(|(_, end)| matches!(end, End::Failed | End::Unreachable | End::Barred));
             run.together.begin(play.index, &hosts, gone.map(|(host, _)| host.clone()).collect());
             let results = in_parallel(&hosts, &|host| {
                 run.together.start_work(run.options.forks);
@@ -126,7 +126,7 @@ pub fn walk(
             });
             let (cleared, cleared_earlier) = run.together.cleared();
             if cleared_earlier {
-                ended.retain(|_, end| !matches!(end, End::Failed | End::Unreachable));
+                ended.retain(|_, end| !matches!(end, End::Failed | End::Unreachable | End::Barred));
                 for figures in outcome.hosts.values_mut() {
                     figures.forgiven = figures.failed + figures.unreachable;
                 }

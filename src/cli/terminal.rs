@@ -36,6 +36,7 @@ pub fn catch_interrupts() {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
+        crate::template::halt::soon();
         say("\ninterrupted: running steps end, nothing new is begun (again: stop at once)");
     });
     drop(result);

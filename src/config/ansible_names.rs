@@ -132,6 +132,71 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("YAML_FILENAME_EXTENSIONS", "", "[\".yml\", \".yaml\", \".json\"]"),
 ];
 
+/// Options of plugins: type, plugins, option, kdeploy's key (none: only the default can be told) and the default as JSON.
+const PLUGINS: &[(&str, &[&str], &str, &str, &str)] = &[
+    ("become", &["sudo", "su"], "become_user", "become_user", "\"root\""),
+    ("become", &["sudo"], "become_exe", "become_exe", "\"sudo\""),
+    ("become", &["su"], "become_exe", "become_exe", "\"su\""),
+    ("become", &["sudo"], "become_flags", "become_flags", "\"-H -S -n\""),
+    ("become", &["su"], "become_flags", "become_flags", "\"\""),
+    ("become", &["sudo", "su"], "become_pass", "", "null"),
+    ("become", &["sudo"], "sudo_chdir", "", "null"),
+    ("cache", &["jsonfile"], "_prefix", "fact_caching_prefix", "null"),
+    ("cache", &["jsonfile"], "_timeout", "fact_caching_timeout", "86400"),
+    ("cache", &["jsonfile"], "_uri", "fact_caching_connection", "null"),
+    ("callback", &["default"], "check_mode_markers", "check_mode_markers", "false"),
+    ("callback", &["default"], "display_failed_stderr", "display_failed_stderr", "false"),
+    ("callback", &["default"], "display_ok_hosts", "display_ok_hosts", "true"),
+    ("callback", &["default"], "display_skipped_hosts", "display_skipped_hosts", "true"),
+    ("callback", &["default", "minimal"], "result_format", "result_format", "\"json\""),
+    ("callback", &["default"], "show_custom_stats", "show_custom_stats", "false"),
+    ("callback", &["default"], "show_task_path_on_failure", "show_task_path_on_failure", "false"),
+    ("connection", &["local", "ssh"], "pipelining", "", "false"),
+    ("connection", &["ssh"], "control_path", "", "null"),
+    ("connection", &["ssh"], "control_path_dir", "", "\"~/.ansible/cp\""),
+    ("connection", &["ssh"], "host", "", "\"inventory_hostname\""),
+    ("connection", &["ssh", "paramiko_ssh"], "host_key_checking", "host_key_checking", "true"),
+    ("connection", &["ssh", "paramiko_ssh"], "password", "", "null"),
+    ("connection", &["ssh"], "port", "remote_port", "null"),
+    ("connection", &["paramiko_ssh"], "port", "remote_port", "22"),
+    ("connection", &["ssh", "paramiko_ssh"], "private_key_file", "private_key_file", "null"),
+    ("connection", &["ssh"], "reconnection_retries", "ssh_retries", "0"),
+    ("connection", &["ssh", "paramiko_ssh"], "remote_user", "remote_user", "null"),
+    ("connection", &["ssh"], "scp_executable", "", "\"scp\""),
+    ("connection", &["ssh"], "sftp_batch_mode", "", "true"),
+    ("connection", &["ssh"], "sftp_executable", "", "\"sftp\""),
+    ("connection", &["ssh"], "ssh_args", "ssh_args", "\"-C -o ControlMaster=auto -o ControlPersist=60s\""),
+    ("connection", &["ssh"], "ssh_common_args", "ssh_common_args", "\"\""),
+    ("connection", &["ssh"], "ssh_executable", "", "\"ssh\""),
+    ("connection", &["ssh"], "ssh_extra_args", "ssh_extra_args", "\"\""),
+    ("connection", &["ssh", "paramiko_ssh"], "timeout", "timeout", "10"),
+    ("shell", &["sh"], "admin_users", "", "[\"root\", \"toor\"]"),
+    ("shell", &["sh"], "async_dir", "", "\"~/.ansible_async\""),
+    ("shell", &["sh"], "common_remote_group", "", "null"),
+    ("shell", &["sh"], "remote_tmp", "", "\"~/.ansible/tmp\""),
+    ("shell", &["sh"], "system_tmpdirs", "", "[\"/var/tmp\", \"/tmp\"]"),
+    ("shell", &["sh"], "world_readable_temp", "", "false"),
+];
+
+/// The settings of one plugin: type, name, option → value and origin.
+pub type PluginValues = HashMap<(&'static str, &'static str, &'static str), (minijinja::Value, String)>;
+
+/// Settings of plugins, for `lookup('config', …, plugin_type=…, plugin_name=…)`.
+pub fn plugin_values(settings: &Settings) -> PluginValues {
+    let mut all = HashMap::new();
+    for (kind, plugins, option, key, default) in PLUGINS {
+        let given = settings.given().find(|(given, ..)| given == key);
+        let told = match given {
+            Some((_, value, origin)) => (template_value(value, Key::named(key)), origin_text(origin)),
+            None => (plain(&serde_json::from_str(default).unwrap_or_default()), "default".to_owned()),
+        };
+        for plugin in *plugins {
+            all.insert((*kind, *plugin, *option), told.clone());
+        }
+    }
+    all
+}
+
 /// Every one of these settings: its value in this run, and where it comes from in Ansible's words.
 pub fn values(settings: &Settings) -> HashMap<&'static str, (minijinja::Value, String)> {
     let home = std::env::var("HOME").unwrap_or_default();

@@ -80,6 +80,12 @@ pub static KEYS: &[Key] = &[
         &[("defaults", "timeout"), ("ssh_connection", "timeout")],
         &["ANSIBLE_TIMEOUT", "ANSIBLE_SSH_TIMEOUT"],
     ),
+    Key::new(
+        "ssh_retries",
+        Kind::Count,
+        &[("ssh_connection", "retries"), ("connection", "retries")],
+        &["ANSIBLE_SSH_RETRIES"],
+    ),
     Key::new("command_timeout", Kind::Count, &[], &[]),
     Key::new("connection", Kind::Text, &[("defaults", "transport")], &["ANSIBLE_TRANSPORT"]),
     Key::new("ssh_args", Kind::Text, &[("ssh_connection", "ssh_args")], &["ANSIBLE_SSH_ARGS"]),
@@ -332,7 +338,7 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
             "warn",
         ],
     ),
-    ("connection", &["pipelining", "retries", "ssh_agent", "ssh_agent_executable", "ssh_agent_key_lifetime"]),
+    ("connection", &["pipelining", "ssh_agent", "ssh_agent_executable", "ssh_agent_key_lifetime"]),
     (
         "defaults",
         &[
@@ -465,7 +471,6 @@ pub(super) static MEANINGLESS: &[(&str, &[&str])] = &[
             "control_path_dir",
             "password_mechanism",
             "pipelining",
-            "retries",
             "scp_executable",
             "scp_if_ssh",
             "sftp_batch_mode",

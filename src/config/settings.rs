@@ -365,6 +365,11 @@ impl Settings {
         self.count("timeout")
     }
 
+    /// How often a connection that cannot be made is tried again.
+    pub fn ssh_retries(&self) -> Option<u64> {
+        self.count("ssh_retries")
+    }
+
     /// Seconds a command may take; 0: any time.
     pub fn command_timeout(&self) -> Option<u64> {
         self.count("command_timeout")

@@ -94,12 +94,16 @@ impl Transport for SystemSsh {
         option("ServerAliveInterval=15".into());
         option("ServerAliveCountMax=3".into());
         option("EscapeChar=none".into());
-        match target.host_keys {
-            HostKeyPolicy::Strict => option("StrictHostKeyChecking=yes".into()),
-            HostKeyPolicy::AcceptNew => option("StrictHostKeyChecking=accept-new".into()),
-            HostKeyPolicy::Off => {
+        // What the configuration says of host keys holds where the inventory says nothing of its own.
+        let policy = config::Settings::of(target).map_or(target.host_keys, |settings| settings.policy);
+        match (policy, target.host_keys) {
+            (HostKeyPolicy::Strict, _) => option("StrictHostKeyChecking=yes".into()),
+            (HostKeyPolicy::AcceptNew, _) => option("StrictHostKeyChecking=accept-new".into()),
+            (HostKeyPolicy::Off, own) => {
                 option("StrictHostKeyChecking=no".into());
-                option("UserKnownHostsFile=/dev/null".into());
+                if own == HostKeyPolicy::Off {
+                    option("UserKnownHostsFile=/dev/null".into());
+                }
             }
         }
         if !target.connect_timeout.is_zero() {

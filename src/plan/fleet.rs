@@ -71,6 +71,18 @@ impl Fleet {
         Ok(lock(&self.conversations).entry(key.to_owned()).or_insert(made).clone())
     }
 
+    /// How often a connection to a target is tried again.
+    pub fn retries(&self, run: &Arc<Run>, play: &PlayRun, key: &str) -> u64 {
+        let mut scopes = play.scopes.clone();
+        scopes.push(run.extra_vars.clone());
+        let own = run
+            .host_context(target_name(key))
+            .and_then(|context| first_text(&context.with(scopes), &["ansible_ssh_retries"]))
+            .ok()
+            .flatten();
+        own.and_then(|text| text.trim().parse().ok()).unwrap_or(run.options.ssh_retries)
+    }
+
     /// From now on, answers come from saved worlds.
     pub fn use_worlds(&self, dir: &std::path::Path) {
         let _ = self.source.set(Source::World(dir.to_owned()));

@@ -164,7 +164,9 @@ impl Driver<'_> {
                     }
                 }
                 Turn::Act { draft, resource, change } => {
-                    let really = draft.check_mode == Some(false);
+                    // What only looks does so against the node as it is: not after steps of which it is not known what they do.
+                    let looks = resource.only_looks_in_check_mode() && st.clouded.is_none();
+                    let really = draft.check_mode == Some(false) || looks;
                     if resume.is_some() {
                         if really && change.opaque {
                             self.interpreter.postpone(st, &draft);
@@ -177,7 +179,10 @@ impl Driver<'_> {
                         match self.carry_out(&draft, &*resource, &change, None) {
                             Ok(ending) => {
                                 let mut step = self.interpreter.settle(st, &draft, ending);
-                                step.because.get_or_insert_with(|| "ran in the plan: check_mode is false".to_owned());
+                                step.because.get_or_insert_with(|| match looks {
+                                    true => "ran in the plan: the program supports check mode".to_owned(),
+                                    false => "ran in the plan: check_mode is false".to_owned(),
+                                });
                                 steps.push(step);
                             }
                             Err(lost) => {
@@ -239,9 +244,24 @@ impl Driver<'_> {
     pub fn hello(&mut self, target: &str, identity: &Identity) -> Result<(), Lost> {
         let interpreter = &mut self.interpreter;
         interpreter.run.sink.event(&Event::Observing { host: interpreter.host.clone() });
-        let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
         let begin = std::time::Instant::now();
-        let hello = lock(&conversation).hello(identity)?;
+        let mut tries = 0;
+        let hello = loop {
+            let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
+            let hello = lock(&conversation).hello(identity);
+            match hello {
+                Ok(hello) => break hello,
+                Err(error @ NodeError::Unreachable { .. }) => {
+                    if tries >= self.fleet.retries(&interpreter.run, &interpreter.play, target) {
+                        return Err(error.into());
+                    }
+                    self.fleet.drop_connection(target);
+                    std::thread::sleep(retry_pause(tries));
+                    tries += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
         note_wait("the connection", begin.elapsed());
         if interpreter.run.options.recording.as_ref().is_some_and(|r| !r.lock_late) {
             self.take_lock(target, identity)?;
@@ -420,6 +440,11 @@ impl Driver<'_> {
     }
 }
 
+/// How long to wait before a connection is tried again: 0, 1, 3, 7 … at most 30 seconds, as with Ansible.
+fn retry_pause(tries: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(((1u64 << tries.min(5)) - 1).min(30))
+}
+
 /// Actions that take no longer than a task's `timeout`.
 fn within(actions: &[Action], seconds: u64) -> Vec<Action> {
     let shorter = |own: u64| if own == 0 { seconds } else { own.min(seconds) };
@@ -438,6 +463,11 @@ fn within(actions: &[Action], seconds: u64) -> Vec<Action> {
 /// What a resource makes of the ends of its actions.
 pub fn conclude(resource: &dyn Resource, change: &Change, dones: &[Done]) -> Ending {
     match resource.conclude(change, dones) {
+        // A program may say that there was nothing for it to do.
+        Ok(result) if change.opaque && result.values.get("skipped").is_some_and(minijinja::Value::is_true) => {
+            let because = result.values.get("msg").map(crate::resources::text_of);
+            Ending::Skipped(result, because)
+        }
         Ok(result) => Ending::Changed(result, Box::new(change.clone())),
         Err(result) => Ending::Failed { result, invalid: false },
     }

@@ -140,6 +140,7 @@ impl Interpreter {
             st.counts.rescued -= 1;
             st.counts.failed += 1;
             st.counts.forgiven += 1;
+            st.barred = true;
         }
         Turn::Done(Box::new(step))
     }

@@ -78,8 +78,26 @@ impl Interpreter {
             let lineage = Lineage::below(&top, Source::Role(role.clone()));
             collect_handlers(&role.handlers, &lineage, &mut handlers);
         }
+        let mut places = vec![];
+        for items in [&play.pre_tasks, &play.tasks, &play.post_tasks] {
+            import_places(items, &top, &mut places);
+        }
+        for role in &self.play.roles {
+            import_places(&role.tasks, &Lineage::below(&top, Source::Role(role.clone())), &mut places);
+        }
         for role in &play.imported_roles {
-            collect_role_handlers(role, &top, &mut handlers);
+            // What stands around the import holds for the handlers that it brings, too.
+            let place = places.iter().find(|(imported, _)| Arc::ptr_eq(imported, role)).map(|(_, place)| place);
+            for dependency in &role.dependencies {
+                collect_role_handlers(dependency, place.unwrap_or(&top), &mut handlers);
+            }
+            match place {
+                Some(place) => collect_handlers(&role.handlers, place, &mut handlers),
+                None => {
+                    let lineage = Lineage::below(&top, Source::Role(role.clone()));
+                    collect_handlers(&role.handlers, &lineage, &mut handlers);
+                }
+            }
         }
         collect_handlers(&play.handlers, &top, &mut handlers);
         st.handlers = Arc::new(handlers);
@@ -163,7 +181,11 @@ impl Interpreter {
                 self.take_notifications(st);
             }
             let Some(frame) = st.frames.last_mut() else {
-                st.end = if st.failed { End::Failed } else { End::Done };
+                st.end = match (st.failed, st.barred) {
+                    (true, _) => End::Failed,
+                    (_, true) => End::Barred,
+                    _ => End::Done,
+                };
                 return None;
             };
             if matches!(frame.kind, FrameKind::Handlers) {
@@ -397,6 +419,20 @@ pub(super) fn role_of(block: &Block) -> Option<&Arc<RoleUse>> {
 /// Whether a role ran before and does not run again.
 fn is_duplicate(role: &RoleUse, ran: &BTreeSet<String>) -> bool {
     !role.allow_duplicates && ran.contains(&*role.identity)
+}
+
+/// Where roles are imported, with all that is around.
+fn import_places(items: &[Item], lineage: &Arc<Lineage>, into: &mut Vec<(Arc<RoleUse>, Arc<Lineage>)>) {
+    for item in items {
+        let Item::Block(block) = item else { continue };
+        let inner = Lineage::below(lineage, Source::Block(block.clone()));
+        if let (BlockOrigin::ImportRole, Some(role)) = (&block.origin, &block.role) {
+            into.push((role.clone(), inner.clone()));
+        }
+        for items in [&block.block, &block.rescue, &block.always] {
+            import_places(items, &inner, into);
+        }
+    }
 }
 
 fn collect_role_handlers(role: &Arc<RoleUse>, parent: &Arc<Lineage>, into: &mut Vec<Handler>) {

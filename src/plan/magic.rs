@@ -98,11 +98,16 @@ pub fn of_place(run: &Arc<Run>, play: &PlayRun, lineage: &Arc<Lineage>, included
         scope.vars.insert(name.to_owned(), Definition::Final(value));
     };
     put("ansible_play_name", Value::from(play.name.clone()));
+    // An imported playbook's own folder.
+    if let Some(dir) = play.play.playbook.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        put("playbook_dir", Value::from(dir.display().to_string()));
+    }
     put("ansible_play_hosts_all", Value::from(play.hosts_all.clone()));
-    let (roles, dependencies) = role_names(play, included);
-    let own: Vec<String> = roles.iter().filter(|r| !dependencies.contains(*r)).cloned().collect();
+    let (own, dependencies) = role_names(play, included);
     put("ansible_play_role_names", Value::from(own.clone()));
-    put("ansible_role_names", Value::from_iter(dependencies.iter().chain(&own).cloned()));
+    put("role_names", Value::from(own.clone()));
+    let all: IndexSet<String> = dependencies.iter().chain(&own).cloned().collect();
+    put("ansible_role_names", Value::from_iter(all));
     put("ansible_dependent_role_names", Value::from_iter(dependencies));
     let roles = lineage.roles();
     if let Some(role) = roles.first() {
@@ -130,7 +135,7 @@ pub fn of_place(run: &Arc<Run>, play: &PlayRun, lineage: &Arc<Lineage>, included
         }
     }
     for (name, hosts) in
-        [("ansible_play_hosts", &play.hosts_all), ("ansible_play_batch", &play.batch), ("play_hosts", &play.batch)]
+        [("ansible_play_hosts", &play.hosts_as_listed), ("ansible_play_batch", &play.batch), ("play_hosts", &play.batch)]
     {
         let (run, hosts) = (Arc::downgrade(run), hosts.clone());
         let left = move || hosts_left(&run, &hosts);
@@ -152,16 +157,16 @@ fn hosts_left(run: &Weak<Run>, hosts: &[String]) -> Value {
 }
 
 /// Names of the play's roles, and of those they depend on.
-fn role_names(play: &PlayRun, included: &[Arc<RoleUse>]) -> (IndexSet<String>, IndexSet<String>) {
+fn role_names(play: &PlayRun, included: &[Arc<RoleUse>]) -> (Vec<String>, IndexSet<String>) {
     fn depended_on(role: &RoleUse, into: &mut IndexSet<String>) {
         for dependency in &role.dependencies {
             depended_on(dependency, into);
             into.insert(dependency.role.name.clone());
         }
     }
-    let (mut names, mut dependencies) = (IndexSet::new(), IndexSet::new());
+    let (mut names, mut dependencies) = (vec![], IndexSet::new());
     for role in play.play.roles.iter().chain(&play.play.imported_roles).chain(included) {
-        names.insert(role.role.name.clone());
+        names.push(role.role.name.clone());
         depended_on(role, &mut dependencies);
     }
     (names, dependencies)

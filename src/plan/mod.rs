@@ -57,7 +57,7 @@ pub use record::{Note, block, removes};
 pub use recording::{Book, Debts, Recording};
 pub use run::{PlayRun, Run, RunOptions, lock};
 pub use saved::{NodeIdentity, SavedPlan, Saving, key_file, node_identity};
-pub use schedule::{Batches, HostWork, in_parallel, schedule};
+pub use schedule::{Batches, HostWork, in_parallel, play_context, schedule};
 pub use state::{End, HostState};
 pub use step::{Event, HostSummary, Knowledge, Order, Outcome, Planned, Sink, Status, Step};
 pub use target::find_steps;

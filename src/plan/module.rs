@@ -71,7 +71,8 @@ impl Interpreter {
                 .as_ref()
                 .map(|c| resources::program::Program { name: draft.action.clone(), path: c.path.clone() });
             let setting = Setting {
-                check_mode: draft.check_mode == Some(true),
+                check_mode: draft.check_mode == Some(true)
+                    || program.is_some() && self.planning && draft.check_mode != Some(false),
                 diff: draft.diff.unwrap_or(self.run.options.diff),
                 home: hello.home.clone(),
                 user: hello.user.clone(),
@@ -337,7 +338,10 @@ impl Interpreter {
                     inner.try_iter().into_iter().flatten().map(one).collect()
                 };
                 if name.starts_with("group/") {
-                    if crate::playbook::group_has(&name, module.qualified) {
+                    let mut names = module.qualified.to_vec();
+                    names.push(&draft.action);
+                    let own = || self.run.loader.own_group_has(&name, &names, &self.run.playbook_dir);
+                    if crate::playbook::group_has(&name, module.qualified) || own() {
                         of_key.insert(name, given());
                     }
                 } else if is_own(&name) {

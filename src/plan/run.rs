@@ -47,6 +47,7 @@ pub struct RunOptions {
     pub ssh_args: Vec<String>,
     pub host_keys: HostKeyPolicy,
     pub connect_timeout: Duration,
+    pub ssh_retries: u64,
     pub command_timeout: Duration,
     /// `gathering`: `implicit`, `explicit` or `smart`.
     pub gathering: String,
@@ -81,6 +82,8 @@ pub struct PlayRun {
     pub index: usize,
     pub name: String,
     pub hosts_all: Vec<String>,
+    /// The same in the inventory's order, whatever `order` says.
+    pub hosts_as_listed: Vec<String>,
     pub batch: Vec<String>,
     /// Vars files whose names only a host can tell, with their place among `scopes`.
     pub late_vars_files: Vec<(usize, Node)>,
@@ -106,7 +109,7 @@ pub struct RoleScopes {
 
 pub struct Run {
     pub inventory: RwLock<Inventory>,
-    pub loader: Loader,
+    pub loader: Arc<Loader>,
     pub engine: Arc<Engine>,
     pub options: RunOptions,
     pub playbook_dir: PathBuf,
@@ -147,7 +150,7 @@ impl Run {
     #[expect(clippy::too_many_arguments, reason = "the parts of a run, each from another room")]
     pub fn new(
         inventory: Inventory,
-        loader: Loader,
+        loader: Arc<Loader>,
         engine: Arc<Engine>,
         options: RunOptions,
         playbook_dir: PathBuf,

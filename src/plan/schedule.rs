@@ -59,7 +59,7 @@ fn schedule_play(
         Some(node) => base.text(node).unwrap_or_else(|_| node.as_str().unwrap_or_default().to_owned()),
         None => pattern.clone(),
     };
-    let hosts = {
+    let (hosts, as_listed) = {
         let inventory = run.inventory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let found = inventory.matching(&pattern).map_err(|p| p.or_at(&play.hosts.span))?;
         for part in &found.unmatched {
@@ -71,6 +71,7 @@ fn schedule_play(
             inventory.require_limit(limit)?;
             hosts = inventory.limited(&hosts, limit)?.hosts;
         }
+        let as_listed = hosts.clone();
         if let Some(order) = &play.order {
             let order_text = text(&base, order)?;
             let Some(named) = Order::named(&order_text) else {
@@ -81,7 +82,7 @@ fn schedule_play(
             };
             hosts = named.apply(hosts);
         }
-        hosts
+        (hosts, as_listed)
     };
     let (scopes, late_vars_files) = play_scopes(run, play, prompted.cloned(), &base)?;
     let mut roles = vec![];
@@ -133,6 +134,7 @@ fn schedule_play(
             index,
             name: name.clone(),
             hosts_all: hosts.clone(),
+            hosts_as_listed: as_listed.clone(),
             batch: batch.to_vec(),
             scopes: scopes.clone(),
             late_vars_files: late_vars_files.clone(),
@@ -158,21 +160,21 @@ fn text(context: &Context, node: &Node) -> Result<String, Problem> {
 }
 
 /// What is known before any host is looked at: the play's own variables and the extra vars.
-fn play_context(run: &Arc<Run>, play: &Arc<Play>, prompted: Option<Arc<Scope>>) -> Context {
+pub fn play_context(run: &Arc<Run>, play: &Arc<Play>, prompted: Option<Arc<Scope>>) -> Context {
     let mut scopes = vec![
         Scope::written("import_playbook vars", play.import_vars.iter().cloned()),
         Scope::written("play vars", play.keywords.vars.iter().cloned()),
     ];
     scopes.extend(prompted);
     scopes.push(run.extra_vars.clone());
+    let dir = play.playbook.parent().map_or_else(|| run.playbook_dir.clone(), std::path::Path::to_owned);
     scopes.push(Scope::finals(
         "magic variables",
         [
-            ("playbook_dir".to_owned(), Value::from(run.playbook_dir.display().to_string())),
+            ("playbook_dir".to_owned(), Value::from(dir.display().to_string())),
             ("groups".to_owned(), run.groups_value()),
         ],
     ));
-    let dir = play.playbook.parent().map_or_else(|| run.playbook_dir.clone(), std::path::Path::to_owned);
     let paths = SearchPaths { roles: vec![], task_dir: dir, playbook_dir: run.playbook_dir.clone() };
     Context::new(&run.engine, scopes, Arc::new(paths))
 }

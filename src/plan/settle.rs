@@ -156,8 +156,10 @@ impl Interpreter {
                 result.values.entry("diff".to_owned()).or_insert(diff);
             }
         }
+        // What is out of reach has not failed, to those who ask.
+        let lost = step.status == Status::Unreachable;
         let registered =
-            self.registered(&result, failed, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
+            self.registered(&result, failed && !lost, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
         let registered = match step.knowledge {
             Knowledge::Unknown if !wholly_unknown => self.known_before(draft, registered, unknown.as_ref()),
             _ => registered,
@@ -186,6 +188,10 @@ impl Interpreter {
             step.diff.clear();
         }
         let in_loop = st.loop_state.is_some() && draft.item.is_some();
+        if in_loop && lost && step.ignored {
+            // Of an item it is told as a failure; the loop as a whole is out of reach.
+            step.status = Status::Failed;
+        }
         if self.guard.is_some() {
             let key = self.key_of(st, draft);
             *std::sync::Arc::make_mut(&mut st.come_to).entry((key.path, key.task, key.item)).or_insert(0) += 1;
@@ -306,7 +312,12 @@ impl Interpreter {
                 let changed = changed_unknown.map_or(Value::from(result.changed), |u| u.clone().into_value());
                 map.insert("changed".to_owned(), changed);
             }
-            map.insert("failed".to_owned(), Value::from(failed));
+            let unreachable = result.values.get("unreachable").is_some_and(Value::is_true);
+            // What an include registers does not say.
+            let is_include = result.values.contains_key("include_args");
+            if failed || !unreachable && !is_include {
+                map.insert("failed".to_owned(), Value::from(failed));
+            }
             if skipped {
                 map.insert("skipped".to_owned(), Value::from(true));
                 map.shift_remove("failed");
@@ -430,6 +441,7 @@ impl Interpreter {
         }
         // It is told as failed, but the host goes on with what does not depend on it.
         let failed = failed && !step.stopped;
+        let lost = draft.ignore_unreachable && step.result.values.get("unreachable").is_some_and(Value::is_true);
         let stop = st.loop_state.is_some() && self.breaks_off(draft, &registered);
         if let Some(looping) = &mut st.loop_state
             && let Some((item, _)) = &draft.item
@@ -439,7 +451,8 @@ impl Interpreter {
             }
             looping.results.push(with_item(&registered, item, draft));
             looping.changed |= step.result.changed;
-            looping.failed |= failed;
+            looping.failed |= failed && !lost;
+            looping.unreachable |= lost;
             looping.skipped += usize::from(step.status == Status::Skipped);
             looping.next += 1;
             if self.breaks(draft, &registered) {
@@ -478,7 +491,10 @@ impl Interpreter {
     /// The end of a loop: registers the whole. A step only where the loop as such is worth reporting: when it was empty.
     pub(super) fn close_loop(&self, st: &mut HostState, draft: &Draft, looping: &LoopState) -> Option<Step> {
         let all_skipped = looping.skipped == looping.items.len();
-        let value = registered_loop(&looping.results, looping.changed, looping.failed, all_skipped);
+        let mut value = registered_loop(&looping.results, looping.changed, looping.failed, all_skipped);
+        if looping.unreachable {
+            value = PartialResult::extend(&value, IndexMap::from([("unreachable".to_owned(), Value::from(true))]));
+        }
         if let Some(name) = draft.task.register.as_ref().and_then(crate::yaml::Node::as_str) {
             st.vars.set_fact(name, value.clone());
         }
@@ -511,6 +527,7 @@ impl Interpreter {
             st.counts.ok += looping.includes.len();
             st.counts.failed += 1;
             st.counts.forgiven += usize::from(rescued);
+            st.barred |= rescued;
             self.tell_others(st, draft, true);
             return None;
         }
@@ -529,7 +546,8 @@ impl Interpreter {
             (_, _, true) => Status::Changed,
             _ => Status::Ok,
         };
-        count(st, status, looping.failed && draft.ignore_errors, rescued);
+        let status = if looping.unreachable && !looping.failed { Status::Unreachable } else { status };
+        count(st, status, looping.failed && draft.ignore_errors || status == Status::Unreachable, rescued);
         st.counts.changed += usize::from(looping.failed && draft.ignore_errors && looping.changed);
         // Every file that a looped include brings in counts.
         st.counts.ok += looping.includes.len().saturating_sub(1);

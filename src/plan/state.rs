@@ -179,10 +179,14 @@ pub enum End {
     Done,
     Failed,
     Unreachable,
+    /// Rescued from an include that is not there: the run does not fail, but no later play has the host, as in Ansible.
+    Barred,
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct HostState {
+    /// See [`End::Barred`].
+    pub barred: bool,
     pub frames: Vec<Frame>,
     pub vars: HostVars,
     /// Answers of each target (the host itself, and what it delegates to), one world per identity.

@@ -254,7 +254,7 @@ impl Checker<'_> {
         flat: &mut FlatPlay,
         open: &mut Open,
     ) {
-        let Some(name) = argument(task, "name") else { return };
+        let Some(name) = argument(task, "name").or_else(|| argument(task, "role")) else { return };
         let text_of = |key: &str| argument(task, key).filter(|n| !n.has_template()).and_then(scalar_text);
         let unknown = ["tasks_from", "vars_from", "defaults_from", "handlers_from"]
             .iter()

@@ -322,13 +322,7 @@ impl Session<'_> {
             self.problem(misplaced_role("include_role", &statement));
             return None;
         }
-        let (mut options, apply) = self.role_options(&mut task, &statement, true)?;
-        // The alias `role` goes by `name`.
-        for (key, _) in &mut options {
-            if key.as_str() == Some("role") {
-                *key = Node::text("name", &key.span);
-            }
-        }
+        let (options, apply) = self.role_options(&mut task, &statement, true)?;
         task.apply_written = apply.clone();
         task.apply = apply.map(|node| Box::new(self.apply(&node)));
         task.action = Action::IncludeRole;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use minijinja::Value;
 
@@ -138,11 +138,24 @@ pub struct Loader {
     pub(super) settings: LoaderSettings,
     files: Mutex<HashMap<PathBuf, Parsed>>,
     next_role: AtomicU64,
+    /// Folder of the first playbook: its collections are those of what it imports, too.
+    pub(super) main_dir: OnceLock<PathBuf>,
+    /// What collections say of their names, by folder.
+    pub(super) routings: Mutex<HashMap<PathBuf, Arc<super::routing::Routing>>>,
+    /// `library/` of the roles read so far: their programs may be used by all tasks.
+    pub(super) role_libraries: Mutex<Vec<PathBuf>>,
 }
 
 impl Loader {
     pub fn new(settings: LoaderSettings) -> Self {
-        Self { settings, files: Mutex::default(), next_role: AtomicU64::new(1) }
+        Self {
+            settings,
+            files: Mutex::default(),
+            next_role: AtomicU64::new(1),
+            main_dir: OnceLock::new(),
+            routings: Mutex::default(),
+            role_libraries: Mutex::default(),
+        }
     }
 
     pub fn settings(&self) -> &LoaderSettings {
@@ -158,6 +171,7 @@ impl Loader {
     /// As [`Self::playbook`]; what could be read comes together with the problems.
     pub(super) fn read_playbook(&self, path: &Path) -> Outcome<Playbook> {
         let path = &absolute(path);
+        drop(self.main_dir.set(path.parent().unwrap_or(Path::new("")).to_owned()));
         let mut session = Session::new(self);
         let plays = session.playbook_file(path, &PlaybookCall::default());
         session.end(Playbook { path: path.to_owned(), plays })

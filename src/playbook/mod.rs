@@ -28,6 +28,7 @@ mod plays;
 pub mod plugins;
 mod role_files;
 mod roles;
+mod routing;
 mod statement;
 mod tags;
 mod task;

@@ -7,6 +7,7 @@ use crate::resources::ResourceType;
 use crate::source::{Span, display_path};
 
 use super::loader::{Around, Session};
+use super::routing::Route;
 use super::model::{CustomKind, CustomModule, Task};
 
 /// Statements that are no modules.
@@ -302,6 +303,8 @@ pub(super) fn is_command_like(canonical: &str) -> bool {
 impl Session<'_> {
     /// Whether a task's key names something to do.
     pub(super) fn is_module(&self, name: &str, around: &Around) -> bool {
+        let routed = self.routed(name, around).name;
+        let name = routed.as_str();
         let short = canonical(name);
         STATEMENTS.contains(&short)
             || self.module_type(name, around).is_some()
@@ -316,12 +319,31 @@ impl Session<'_> {
     /// The type a name stands for: as it is, else in the collections to be searched.
     pub(super) fn module_type(&self, name: &str, around: &Around) -> Option<&'static ResourceType> {
         let find = self.loader.settings.modules;
-        find(name).or_else(|| {
-            if name.contains('.') {
-                return None;
-            }
-            around.collections.iter().find_map(|collection| find(&format!("{collection}.{name}")))
-        })
+        find(name)
+            .or_else(|| {
+                if name.contains('.') {
+                    return None;
+                }
+                around.collections.iter().find_map(|collection| find(&format!("{collection}.{name}")))
+            })
+            .or_else(|| {
+                let routed = self.routed(name, around).name;
+                if routed == name { None } else { find(&routed) }
+            })
+    }
+
+    /// Where a module's name leads: collections of the repository may say that it is another one's (`plugin_routing`).
+    pub(super) fn routed(&self, name: &str, around: &Around) -> Route {
+        let route = |full: &str| self.loader.route(&["action", "modules"], full, &around.playbook_dir);
+        if name.contains('.') {
+            return route(name);
+        }
+        let through = around.collections.iter().find_map(|collection| {
+            let full = format!("{collection}.{name}");
+            let found = route(&full);
+            (found.name != full || found.removed.is_some() || !found.warnings.is_empty()).then_some(found)
+        });
+        through.unwrap_or_else(|| Route { name: name.to_owned(), ..Route::default() })
     }
 
     pub(super) fn unknown_module(&self, name: &str, around: &Around) -> Problem {
@@ -344,7 +366,8 @@ impl Session<'_> {
             for (key, defaults) in node.as_map().into_iter().flat_map(|m| m.iter()) {
                 let Some(name) = key.as_str() else { continue };
                 if let Some(group) = name.strip_prefix("group/") {
-                    if !group.contains('.') && GROUPS.iter().all(|(known, _)| *known != group) {
+                    let own = self.loader.group_members(name, &around.playbook_dir, 0).is_some();
+                    if !own && !group.contains('.') && GROUPS.iter().all(|(known, _)| *known != group) {
                         self.problem(
                             Problem::new("unknown-module", format!("no group of modules is named `{group}`"))
                                 .at(&key.span)
@@ -386,11 +409,28 @@ impl Session<'_> {
                     places.push((root.join("action_plugins"), CustomKind::ActionPlugin));
                 }
                 places.extend(self.loader.settings.library.iter().map(|dir| (dir.clone(), CustomKind::PythonModule)));
-                *short
+                let libraries = self.loader.role_libraries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                places.extend(libraries.iter().map(|dir| (dir.clone(), CustomKind::PythonModule)));
+                drop(libraries);
+                if let Some(found) = in_places(places, short) {
+                    return Some(found);
+                }
+                let routed = self.routed(short, around).name;
+                if routed != *short {
+                    return self.custom_module(&routed, around);
+                }
+                return around.collections.iter().find_map(|collection| match collection.as_str() {
+                    "ansible.builtin" | "ansible.legacy" => None,
+                    collection => self.custom_module(&format!("{collection}.{short}"), around),
+                });
             }
             ["ansible", "builtin", _] => return None,
             ["ansible", "legacy", short] => return self.custom_module(short, around),
             [namespace, collection, .., short] => {
+                let routed = self.routed(name, around).name;
+                if routed != name {
+                    return self.custom_module(&routed, around);
+                }
                 for root in self.loader.collection_roots(&around.playbook_dir) {
                     let plugins = root.join(namespace).join(collection).join("plugins");
                     places.push((plugins.join("modules"), CustomKind::PythonModule));
@@ -400,11 +440,15 @@ impl Session<'_> {
             }
             _ => return None,
         };
-        if short.is_empty() || !is_name(short) {
-            return None;
-        }
-        places.into_iter().find_map(|(dir, kind)| find_in(&dir, short, kind))
+        in_places(places, short)
     }
+}
+
+fn in_places(places: Vec<(PathBuf, CustomKind)>, short: &str) -> Option<CustomModule> {
+    if short.is_empty() || !is_name(short) {
+        return None;
+    }
+    places.into_iter().find_map(|(dir, kind)| find_in(&dir, short, kind))
 }
 
 fn is_name(part: &str) -> bool {

@@ -74,9 +74,11 @@ impl Session<'_> {
         let Some(named) = named else { return vec![] };
         // `import_playbook` hands on `when`, `tags` and `vars` only.
         let mut inner = call.clone();
+        // What an import around this one says is stronger.
         for (name, value) in &keywords.vars {
-            inner.vars.retain(|(n, _)| n != name);
-            inner.vars.push((name.clone(), value.clone()));
+            if !inner.vars.iter().any(|(n, _)| n == name) {
+                inner.vars.push((name.clone(), value.clone()));
+            }
         }
         let vars = StaticVars {
             scopes: vec![crate::vars::Scope::written("import_playbook vars", inner.vars.iter().cloned())],
@@ -122,9 +124,14 @@ impl Session<'_> {
             && !name.contains('/')
             && let Some(root) = self.loader.collection(&format!("{}.{}", parts[0], parts[1]), dir)
         {
-            let base = root.join("playbooks").join(parts[2..].join("/"));
-            for ending in ["yml", "yaml"] {
-                let path = base.with_extension(ending);
+            let dir = root.join("playbooks");
+            // The ending may be written out: the last part is it then.
+            let (last, folders) = parts[2..].split_last().unwrap_or((&"", &[]));
+            let mut places = vec![dir.join(parts[2..].join("/") + ".yml"), dir.join(parts[2..].join("/") + ".yaml")];
+            if matches!(*last, "yml" | "yaml") && !folders.is_empty() {
+                places.push(dir.join(format!("{}.{last}", folders.join("/"))));
+            }
+            for path in places {
                 if path.is_file() {
                     return path;
                 }
@@ -163,6 +170,11 @@ impl Session<'_> {
                 continue;
             }
             self.play_keyword(&mut play, key, key_node, value, map);
+        }
+        // An import's variables take the place of the play's own.
+        for (name, value) in &call.vars {
+            play.keywords.vars.retain(|(n, _)| n != name);
+            play.keywords.vars.push((name.clone(), value.clone()));
         }
         match map.entry("hosts") {
             None => {

@@ -17,7 +17,9 @@ use super::role_files::Found;
 impl Loader {
     /// Folders that hold namespaces of collections: `collections/ansible_collections` beside the playbook first.
     pub fn collection_roots(&self, playbook_dir: &Path) -> Vec<PathBuf> {
+        let main = self.main_dir.get().filter(|main| *main != playbook_dir).map(|main| main.join("collections"));
         std::iter::once(playbook_dir.join("collections"))
+            .chain(main)
             .chain(self.settings.collections_path.iter().cloned())
             .map(|p| if p.ends_with("ansible_collections") { p } else { p.join("ansible_collections") })
             .filter(|p| p.is_dir())
@@ -126,6 +128,13 @@ impl Session<'_> {
     }
 
     fn read_role(&mut self, found: Found, entry_point: String, call: RoleCall, span: &Span) -> Arc<RoleUse> {
+        let library = found.path.join("library");
+        if library.is_dir() {
+            let mut all = self.loader.role_libraries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !all.contains(&library) {
+                all.push(library);
+            }
+        }
         let meta = self.meta_of(&found, span);
         let defaults = self.role_vars(&found, "defaults", call.defaults_from.as_deref(), span);
         let vars = self.role_vars(&found, "vars", call.vars_from.as_deref(), span);

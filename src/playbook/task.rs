@@ -69,7 +69,7 @@ impl Session<'_> {
             _ => around.place,
         };
         let Statement { written, span, local, given } = statement;
-        let args = self.task_args(&canonical, &written, &span, given);
+        let args = self.task_args(&canonical, &written, &span, given, around);
         let mut task = Task {
             keywords: Keywords::default(),
             action: Action::Unknown { written: written.clone() },
@@ -239,17 +239,17 @@ impl Session<'_> {
     }
 
     /// Puts the arguments into the model's form; a free text where none is taken is a problem.
-    fn task_args(&mut self, canonical: &str, written: &str, span: &Span, given: Given) -> TaskArgs {
+    fn task_args(&mut self, canonical: &str, written: &str, span: &Span, given: Given, around: &Around) -> TaskArgs {
         let Given { mut named, mut free, mut template } = given;
         if let Some(text) = free.take_if(|text| {
             template.is_none()
                 && text.as_str().is_some_and(is_all_template)
-                && !self.takes_free_form(canonical, written)
+                && !self.takes_free_form(canonical, written, around)
         }) {
             template = Some(text);
         }
         if let Some(text) = &free
-            && !self.takes_free_form(canonical, written)
+            && !self.takes_free_form(canonical, written, around)
         {
             self.problem(
                 Problem::new("free-form", format!("`{written}` takes arguments by name, not the text {}", shown(text)))
@@ -270,11 +270,11 @@ impl Session<'_> {
     }
 
     /// Whether a module takes a text that is no `name=value`. Modules not known here are not judged.
-    fn takes_free_form(&self, canonical: &str, written: &str) -> bool {
+    fn takes_free_form(&self, canonical: &str, written: &str, around: &Around) -> bool {
         if matches!(canonical, "include_tasks" | "import_tasks" | "include_role" | "import_role" | "meta" | "include") {
             return true;
         }
-        match (self.loader.settings.modules)(written) {
+        match self.module_type(written, around) {
             Some(found) => found.free_form.is_some(),
             None => true,
         }
@@ -283,6 +283,13 @@ impl Session<'_> {
     /// A task that runs a module.
     fn module_task(&mut self, draft: Draft, around: &Around) -> Item {
         let Draft { mut task, statement, .. } = draft;
+        let route = self.routed(&task.written, around);
+        for warning in &route.warnings {
+            self.warn(Problem::new("deprecated", warning.clone()).at(&statement));
+        }
+        if let Some(why) = &route.removed {
+            self.problem(super::routing::removed(&task.written, why, &statement));
+        }
         let custom: Option<CustomModule> = self.custom_module(&task.written, around);
         match self.module_type(&task.written, around) {
             Some(found) => {

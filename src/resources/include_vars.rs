@@ -129,7 +129,11 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             return Ok(Ready::boxed(Ok(failure(&message, facts, &read))));
         }
         hidden |= yaml::read_source(&path).is_ok_and(|source| yaml::is_vaulted(&source.text));
-        for (name, node) in variables_of(&path, setting)? {
+        let variables = match variables_of(&path, setting) {
+            Ok(variables) => variables,
+            Err(problem) => return Ok(Ready::boxed(Ok(failure(&described(&problem), kit::map([]), &read)))),
+        };
+        for (name, node) in variables {
             found.insert(name, node);
         }
         read.push(path.display().to_string());

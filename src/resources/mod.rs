@@ -227,6 +227,11 @@ pub trait Resource: Send + Sync {
     /// engine simply does not carry the actions out.
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop>;
 
+    /// In check mode its actions only look: they run in a plan too.
+    fn only_looks_in_check_mode(&self) -> bool {
+        false
+    }
+
     /// Turns what the actions said into the registered result. Called after they ran (one `Done` per started action).
     /// `Err` marks the task failed with that result.
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {

@@ -1,6 +1,7 @@
 //! A custom module that is a program: a script or binary in a `library/` folder, run on the node with Ansible's argument file.
 //!
-//! What it will do is never known before: a plan shows it as `run`. No type of its own in the registry: its name is the file's.
+//! What it will do is never known before: a plan shows it as `run`. One whose text speaks of `_ansible_check_mode` is run in a plan and in
+//! check mode, told that it is one; the others are not. No type of its own in the registry: its name is the file's.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,20 +42,25 @@ enum Style {
     Inline,
 }
 
+/// A program that looks at this argument supports check mode.
+const CHECK_MODE: &str = "_ansible_check_mode";
+
 const MARKER: &str = "<<INCLUDE_ANSIBLE_MODULE_JSON_ARGS>>";
 
 /// Its standard input: how many lines of arguments there are, these lines, the program. `$1`: the program's name.
-const LAUNCH: &str = "umask 077; d=; for b in \"$HOME/.ansible/tmp\" \"${TMPDIR:-/tmp}\" /var/tmp; do \
+const LAUNCH: &str = "u=$(umask); umask 077; d=; for b in \"$HOME/.ansible/tmp\" \"${TMPDIR:-/tmp}\" /var/tmp; do \
     mkdir -p -- \"$b\" 2>/dev/null; d=$(mktemp -d \"$b/ansible-tmp-XXXXXX\" 2>/dev/null) && break; d=; done; \
     [ \"$d\" ] || { echo 'no directory for a temporary file' >&2; exit 126; }; \
     trap 'rm -rf -- \"$d\"' EXIT; trap 'exit 1' HUP INT TERM; \
     IFS= read -r n; while [ \"$n\" -gt 0 ]; do IFS= read -r l; printf '%s\\n' \"$l\"; n=$((n-1)); done >\"$d/args\"; \
-    cat >\"$d/$1\" || exit 126; chmod 700 \"$d/$1\"; if [ -s \"$d/args\" ]; then \"$d/$1\" \"$d/args\"; else \"$d/$1\"; fi </dev/null";
+    cat >\"$d/$1\" || exit 126; chmod 700 \"$d/$1\"; umask \"$u\"; if [ -s \"$d/args\" ]; then \"$d/$1\" \"$d/args\"; else \"$d/$1\"; fi </dev/null";
 
 struct Run {
     name: String,
     stdin: Vec<u8>,
     environment: Vec<(String, String)>,
+    /// Its text speaks of check mode, and it is told of it.
+    checks: bool,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
@@ -65,6 +71,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         Problem::new("cannot-read", format!("cannot read `{}`: {e}", program.path.display())).at(args.task_span())
     })?;
     let style = style(&bytes);
+    let checks = setting.check_mode && memchr::memmem::find(&bytes, CHECK_MODE.as_bytes()).is_some();
     let mut given = Map::new();
     for (name, value, _) in args.extra() {
         given.insert(name.to_owned(), crate::report::value_json(value));
@@ -85,7 +92,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         stdin.push(b'\n');
     }
     stdin.extend(bytes);
-    Ok(Arc::new(Run { name: program.name.clone(), stdin, environment: setting.environment.clone() }))
+    Ok(Arc::new(Run { name: program.name.clone(), stdin, environment: setting.environment.clone(), checks }))
 }
 
 fn style(bytes: &[u8]) -> Style {
@@ -100,7 +107,7 @@ fn style(bytes: &[u8]) -> Style {
 /// What Ansible tells every module of the run.
 fn internal(program: &Program, setting: &Setting) -> Vec<(&'static str, Json)> {
     vec![
-        ("_ansible_check_mode", setting.check_mode.into()),
+        (CHECK_MODE, setting.check_mode.into()),
         ("_ansible_no_log", false.into()),
         ("_ansible_debug", false.into()),
         ("_ansible_diff", setting.diff.into()),
@@ -141,6 +148,10 @@ impl Resource for Run {
         }))
     }
 
+    fn only_looks_in_check_mode(&self) -> bool {
+        self.checks
+    }
+
     fn conclude(&self, _change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         let output = match done.first() {
             Some(Done::Ok(output)) => output,
@@ -161,12 +172,29 @@ impl Resource for Run {
             match key.as_str() {
                 "changed" => result.changed = is_true(&value),
                 "failed" => failed = Some(is_true(&value)),
-                _ if key.starts_with("_ansible_") => {}
-                _ => result = result.with(&key, kit::from_json(&value)),
+                _ if key.starts_with("_ansible_") || key == "invocation" => {}
+                _ => result = result.with(&key, kit::from_json(&without_internals(value))),
             }
         }
         let rc_says = result.values.get("rc").is_some_and(|rc| text_of(rc) != "0");
-        if failed.unwrap_or(rc_says) { Err(result) } else { Ok(result) }
+        if !failed.unwrap_or(rc_says) {
+            return Ok(result);
+        }
+        Err(if result.values.contains_key("msg") { result } else { result.with("msg", "Action failed: Unknown error.") })
+    }
+}
+
+/// What Ansible keeps to itself is nobody's result, at any depth.
+fn without_internals(value: Json) -> Json {
+    match value {
+        Json::Object(map) => Json::Object(
+            map.into_iter()
+                .filter(|(key, _)| !key.starts_with("_ansible_"))
+                .map(|(key, value)| (key, without_internals(value)))
+                .collect(),
+        ),
+        Json::Array(items) => Json::Array(items.into_iter().map(without_internals).collect()),
+        other => other,
     }
 }
 

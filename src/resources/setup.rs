@@ -89,6 +89,48 @@ const SUBSETS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Kinds of facts within the minimum, which may be asked for alone: a name that ends in `*` stands for all that begin so.
+const WITHIN_MIN: &[(&str, &[&str])] = &[
+    ("apparmor", &["apparmor"]),
+    ("caps", &["system_capabilities", "system_capabilities_enforced"]),
+    ("chroot", &["is_chroot"]),
+    ("cmdline", &["cmdline", "proc_cmdline"]),
+    ("date_time", &["date_time"]),
+    ("distribution", &["distribution*", "os_family"]),
+    ("dns", &["dns"]),
+    ("env", &["env"]),
+    ("fips", &["fips"]),
+    ("loadavg", &["loadavg"]),
+    ("local", &["local"]),
+    ("lsb", &["lsb"]),
+    ("pkg_mgr", &["pkg_mgr", "distribution*", "os_family"]),
+    ("platform", PLATFORM),
+    ("system", PLATFORM),
+    ("kernel", PLATFORM),
+    ("python", &["python"]),
+    ("selinux", &["selinux", "selinux_python_present"]),
+    ("service_mgr", &["service_mgr", "distribution*", "os_family"]),
+    ("service_mgr", PLATFORM),
+    ("ssh_pub_keys", &["ssh_host_key_*"]),
+    ("user", &["user_*", "real_*", "effective_*"]),
+];
+
+const PLATFORM: &[&str] = &[
+    "system",
+    "kernel",
+    "kernel_version",
+    "machine",
+    "python_version",
+    "fqdn",
+    "hostname",
+    "nodename",
+    "domain",
+    "userspace_bits",
+    "architecture",
+    "userspace_architecture",
+    "machine_id",
+];
+
 struct Setup {
     subsets: Vec<String>,
     filter: Vec<String>,
@@ -125,7 +167,14 @@ impl Setup {
             .or_else(|| interfaces.iter().any(|i| i == name).then_some("network"))
             .unwrap_or("min");
         let full = format!("ansible_{name}");
-        self.wants(subset)
+        let alone = || {
+            let named = WITHIN_MIN.iter().filter(|(kind, _)| self.subsets.iter().any(|s| s == kind));
+            named.flat_map(|(_, names)| names.iter()).any(|pattern| match pattern.strip_suffix('*') {
+                Some(start) => name.starts_with(start),
+                None => *pattern == name,
+            })
+        };
+        (self.wants(subset) || alone())
             && (self.filter.is_empty() || self.filter.iter().any(|p| matches(p, &full) || matches(p, name)))
     }
 }
@@ -206,6 +255,9 @@ mod tests {
         assert!(with(&["all"]).wants("network"));
         assert!(with(&["!all"]).wants("min") && !with(&["!all"]).wants("network"));
         assert!(!with(&["!all", "!min"]).wants("min"));
+        let alone = with(&["!all", "!min", "distribution"]);
+        assert!(alone.keeps("distribution_release", &[]) && alone.keeps("os_family", &[]));
+        assert!(!alone.keeps("kernel", &[]) && !alone.keeps("interfaces", &[]));
         assert!(with(&["!all", "network"]).wants("network") && !with(&["!all", "network"]).wants("hardware"));
         assert!(with(&["!hardware"]).wants("network") && !with(&["!hardware"]).wants("hardware"));
         assert!(with(&["network"]).wants("min") && !with(&["network"]).wants("virtual"));

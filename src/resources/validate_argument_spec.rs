@@ -96,12 +96,12 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 /// What is wrong with `given` (a mapping) by a specification (a mapping of options); empty if nothing is.
 pub fn check(spec: &Value, given: &Value) -> Vec<String> {
     let mut errors = vec![];
-    let mut unsupported = vec![];
+    let mut unsupported: Vec<(String, Vec<String>)> = vec![];
     check_level(&entries(spec), &entries(given), None, "", &mut errors, &mut unsupported);
-    if !unsupported.is_empty() {
-        let mut known: Vec<String> = entries(spec).into_keys().collect();
-        known.sort();
-        errors.push(format!("{}. Supported parameters include: {}.", unsupported.join(", "), known.join(", ")));
+    unsupported.sort();
+    if let Some((_, known)) = unsupported.first() {
+        let names: Vec<&str> = unsupported.iter().map(|(name, _)| name.as_str()).collect();
+        errors.push(format!("{}. Supported parameters include: {}.", names.join(", "), known.join(", ")));
     }
     errors
 }
@@ -146,13 +146,25 @@ fn aliases(option: &Value) -> Vec<String> {
     list(attribute(option, "aliases")).iter().map(text_of).collect()
 }
 
+/// The options of a level, as a message lists them: each with its aliases.
+fn supported(spec: &IndexMap<String, Value>) -> Vec<String> {
+    let shown = |(name, option): (&String, &Value)| {
+        let mut aliases = aliases(option);
+        aliases.sort();
+        if aliases.is_empty() { name.clone() } else { format!("{name} ({})", aliases.join(", ")) }
+    };
+    let mut all: Vec<String> = spec.iter().map(shown).collect();
+    all.sort();
+    all
+}
+
 fn check_level(
     spec: &IndexMap<String, Value>,
     given: &IndexMap<String, Value>,
     around: Option<&Value>,
     path: &str,
     errors: &mut Vec<String>,
-    unsupported: &mut Vec<String>,
+    unsupported: &mut Vec<(String, Vec<String>)>,
 ) {
     let place = if path.is_empty() { String::new() } else { format!(" found in {}", path.replace('.', " -> ")) };
     // Names resolved: an alias stands for its option.
@@ -163,7 +175,8 @@ fn check_level(
             Some((canonical, _)) => {
                 values.insert(canonical, value);
             }
-            None => unsupported.push(if path.is_empty() { name.clone() } else { format!("{path}.{name}") }),
+            None => unsupported
+                .push((if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, supported(spec))),
         }
     }
     let kind_of = |option: &Value| attribute(option, "type").map_or_else(|| "str".to_owned(), |t| text_of(&t));
@@ -171,6 +184,7 @@ fn check_level(
         "list" => as_list(value),
         _ => vec![value.clone()],
     };
+    let mut canonical: IndexMap<String, Value> = values.iter().map(|(n, v)| ((*n).to_owned(), (*v).clone())).collect();
     values.retain(|_, value| !value.is_none() && Unknown::within(value).is_none());
     for (name, value) in &values {
         let option = &spec[*name];
@@ -183,7 +197,7 @@ fn check_level(
         }
     }
     if let Some(around) = around {
-        check_exclusive(around, given, &place, errors);
+        check_exclusive(around, &canonical, &place, errors);
     }
     let missing: Vec<&str> = spec
         .iter()
@@ -233,7 +247,13 @@ fn check_level(
         }
     }
     if let Some(around) = around {
-        check_relations(around, given, &place, errors);
+        // Defaults count as given here.
+        for (name, option) in spec {
+            if let (false, Some(default)) = (canonical.contains_key(name), attribute(option, "default")) {
+                canonical.insert(name.clone(), default);
+            }
+        }
+        check_relations(around, &canonical, &place, errors);
     }
     for (name, value) in &values {
         let option = &spec[*name];
@@ -241,6 +261,7 @@ fn check_level(
         let below = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
         let options = entries(&options);
         for item in items_of(option, value).iter().filter(|item| item.kind() == ValueKind::Map) {
+
             check_level(&options, &entries(item), Some(option), &below, errors, unsupported);
         }
     }
@@ -327,7 +348,7 @@ fn converts(value: &Value, kind: &str) -> bool {
         "bool" => is_bool || (is_text || is_number) && truth(&text()).is_some(),
         "list" => matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) || is_text || is_number || is_bool,
         "dict" => value.kind() == ValueKind::Map || is_text && is_mapping(text().trim()),
-        "bytes" | "bits" => is_number || is_text && is_size(text().trim()),
+        "bytes" | "bits" => is_number || is_text && is_size(text().trim(), kind == "bits"),
         "json" | "jsonarg" => !is_number && !is_bool,
         // `str` takes everything; `path` and `raw` too.
         _ => true,
@@ -335,9 +356,12 @@ fn converts(value: &Value, kind: &str) -> bool {
 }
 
 /// Whether a text is a number of bytes or bits, as `10M` or `1.5 GB`.
-fn is_size(text: &str) -> bool {
+fn is_size(text: &str, bits: bool) -> bool {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
+    let small = unit.chars().nth(1) == Some('b') || unit == "b";
+    let large = unit.chars().nth(1) == Some('B') || unit == "B";
     number.trim().parse::<f64>().is_ok()
+        && !(if bits { large } else { small })
         && unit.chars().next().is_none_or(|c| "YZEPTGMKB".contains(c.to_ascii_uppercase()))
 }
 

@@ -116,9 +116,17 @@ pub fn short_name(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
+/// A name, or the one that the collection it is of says it leads to.
+fn routed<'n>(kind: &str, name: &'n str) -> std::borrow::Cow<'n, str> {
+    current().map_or(std::borrow::Cow::Borrowed(name), |context| {
+        std::borrow::Cow::Owned(context.engine().redirected(kind, name).into_owned())
+    })
+}
+
 /// Calls a filter by name (`map('regex_replace', …)`): qualified names, checked arguments; an unknown input stays unknown.
 pub fn apply_filter(state: &mut State, name: &str, args: &[Value]) -> Result<Value, Error> {
-    let short = short_name(name);
+    let routed = routed("filter", name);
+    let short = short_name(&routed);
     if let Some(first) = args.first()
         && Unknown::of(first).is_some()
     {
@@ -138,7 +146,8 @@ pub fn apply_filter(state: &mut State, name: &str, args: &[Value]) -> Result<Val
 
 /// Asks a test by name (`select('match', …)`): qualified names, checked arguments.
 pub fn perform_test(state: &mut State, name: &str, args: &[Value]) -> Result<bool, Error> {
-    let short = short_name(name);
+    let routed = routed("test", name);
+    let short = short_name(&routed);
     if matches!(short, "defined" | "undefined") {
         if args.first().and_then(Unknown::of).is_some() {
             return Ok(short == "defined");

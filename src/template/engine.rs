@@ -1,8 +1,9 @@
 //! What all contexts of a run share: minijinja's environment with Ansible's filters and tests, parsed templates, warnings.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use indexmap::IndexMap;
 use minijinja::value::Kwargs;
@@ -28,7 +29,12 @@ pub struct Engine {
     warnings: Mutex<Warnings>,
     /// What `!vault` values hold, for the test `vault_encrypted`.
     vaulted: RwLock<HashSet<String>>,
+    /// Where names of the repository's own collections lead.
+    redirects: OnceLock<Redirect>,
 }
+
+/// The name that stands for a qualified one of this kind (`filter`, `test`, `lookup`), if its collection says so.
+pub type Redirect = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
 type Templates = HashMap<Arc<str>, Arc<Template>>;
 
@@ -51,6 +57,8 @@ pub struct EngineOptions {
     pub env: Option<BTreeMap<String, String>>,
     /// Ansible's settings for `lookup('config')`: value and origin by Ansible's names.
     pub config: Option<Arc<HashMap<&'static str, (Value, String)>>>,
+    /// Settings of plugins, for the same lookup.
+    pub plugin_config: Option<Arc<crate::config::ansible_names::PluginValues>>,
     /// How `!vault` values are read; without it they are an error.
     pub decrypt: Option<Decrypt>,
 }
@@ -79,7 +87,22 @@ impl Engine {
             expressions: RwLock::default(),
             warnings: Mutex::default(),
             vaulted: RwLock::default(),
+            redirects: OnceLock::new(),
         })
+    }
+
+    /// How names of the repository's own collections are followed; the first word holds.
+    pub fn set_redirects(&self, redirects: Redirect) {
+        drop(self.redirects.set(redirects));
+    }
+
+    /// A name, or the one that it leads to.
+    pub fn redirected<'n>(&self, kind: &str, name: &'n str) -> Cow<'n, str> {
+        if name.matches('.').count() < 2 || name.starts_with("ansible.") {
+            return Cow::Borrowed(name);
+        }
+        let found = self.redirects.get().and_then(|redirects| redirects(kind, name));
+        found.map_or(Cow::Borrowed(name), Cow::Owned)
     }
 
     pub fn options(&self) -> &EngineOptions {
@@ -88,13 +111,13 @@ impl Engine {
 
     /// Whether there is a filter of that name, short or qualified.
     pub fn knows_filter(&self, name: &str) -> bool {
-        let called = self.env.empty_state().apply_filter(super::call::short_name(name), &[]);
+        let called = self.env.empty_state().apply_filter(super::call::short_name(&self.redirected("filter", name)), &[]);
         !called.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownFilter)
     }
 
     /// Whether there is a test of that name, short or qualified.
     pub fn knows_test(&self, name: &str) -> bool {
-        let called = self.env.empty_state().perform_test(super::call::short_name(name), &[]);
+        let called = self.env.empty_state().perform_test(super::call::short_name(&self.redirected("test", name)), &[]);
         !called.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownTest)
     }
 

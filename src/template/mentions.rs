@@ -132,6 +132,12 @@ fn note(survey: Survey, origin: &Origin, findings: &mut Findings) {
     let mut unknown =
         |uses: &[Use], kind: &str, code: &'static str, known: &mut dyn FnMut(&str) -> bool, names: &[&str]| {
             for u in uses {
+                // A collection of the repository's own may say where its names lead.
+                let own = u.name.matches('.').count() >= 2
+                    && !["ansible.", "community.", "kubernetes."].iter().any(|known| u.name.starts_with(known));
+                if own {
+                    continue;
+                }
                 let short = call::short_name(&u.name);
                 if !known(short) {
                     let problem = Problem::new(code, format!("there is no {kind} `{}`", u.name))

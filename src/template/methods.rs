@@ -8,7 +8,7 @@ use minijinja::{Error, Value};
 
 use super::args::{Call, err, flag, get, items, list, map, opt_integer, pairs, size, string, text, tuple};
 use super::filters::text::{capitalized, centered, is_space, split_lines, split_text};
-use super::pyformat;
+use super::{markup, pyformat};
 use super::types::type_name;
 
 /// The methods of text.
@@ -74,6 +74,9 @@ pub fn call(
     let known = |names: &[&'static str]| names.iter().copied().find(|n| *n == name);
     let make = |name| Call { name, positional: positional.to_vec(), named: named.clone() };
     Some(match value.kind() {
+        ValueKind::String if value.is_safe() && matches!(name, "unescape" | "join" | "format" | "upper" | "lower") => {
+            markup_method(value, make(known(&["unescape", "join", "format", "upper", "lower"])?))
+        }
         ValueKind::String => text_method(value.as_str().unwrap_or_default(), make(known(TEXT)?)),
         ValueKind::Map => mapping_method(value, make(known(MAPPING)?)),
         ValueKind::Seq | ValueKind::Iterable => list_method(value, make(known(LIST)?)),
@@ -209,6 +212,25 @@ fn partitioned(s: &str, call: Call, from_end: bool) -> Result<Value, Error> {
         None => [s, "", ""],
     };
     Ok(tuple(parts.into_iter().map(Value::from)))
+}
+
+/// What `Markup` does otherwise than text.
+fn markup_method(value: &Value, call: Call) -> Result<Value, Error> {
+    let html = text(value);
+    match call.name {
+        "unescape" => Ok(Value::from(markup::unescaped(&html))),
+        "join" => {
+            let [parts] = call.bind(["iterable"], 1)?;
+            let texts: Vec<String> = items(&parts.unwrap_or_default())?.iter().map(markup::html).collect();
+            Ok(markup::safe(texts.join(&html)))
+        }
+        "format" => {
+            let positional: Vec<Value> = call.positional.iter().map(markup::arguments).collect();
+            let named = call.named.iter().map(|(k, v)| (k.clone(), markup::arguments(v))).collect();
+            pyformat::str_format(&html, &positional, &named).map(markup::safe)
+        }
+        _ => Ok(markup::like(value, text(&text_method(&html, call)?))),
+    }
 }
 
 fn text_method(s: &str, call: Call) -> Result<Value, Error> {

@@ -11,6 +11,7 @@ pub fn type_name(value: &Value) -> &'static str {
         ValueKind::Bool => "bool",
         ValueKind::Number if value.is_integer() => "int",
         ValueKind::Number => "float",
+        ValueKind::String if value.is_safe() => "Markup",
         ValueKind::String => "str",
         ValueKind::Bytes => "bytes",
         ValueKind::Seq | ValueKind::Iterable if value.is_tuple() => "tuple",

@@ -5,6 +5,7 @@ mod browser;
 mod compatibility;
 mod containerd;
 mod errors;
+mod interrupts;
 mod manuals;
 mod migration;
 mod names;

@@ -39,7 +39,7 @@ const PRESENT: &[&str] = &[
 ];
 
 /// Each program's own words, where they are there.
-const WORDS: &[&str] = &["censored"];
+const WORDS: &[&str] = &["censored", "message"];
 
 /// Stands for the path on the node where Ansible puts what it transfers; kdeploy has none.
 pub const TRANSFERRED: &str = "(transferred)";

@@ -12,6 +12,7 @@
 //!     # timing: NAME NAME      keys whose values depend on how quick a program is: only that they are there is compared
 //!     # rc: 2                   ansible-playbook's exit code, if it is not 0: no case fails unnoticed
 //!     # statuses                compare statuses only, not results
+//!     # tty: PROMPT => ANSWER   run at a terminal, where this is typed when the prompt has come (several, in order)
 //!
 //! `sandbox` is a variable that holds the path of a folder to write to; hosts `one` and `two` (group `both`) are reached locally,
 //! unless the case has an `inventory`, `hosts` or `inventory.yml` of its own, or an `ansible.cfg`.
@@ -93,6 +94,8 @@ pub struct Case {
     pub timing: Vec<String>,
     pub rc: i32,
     pub statuses: bool,
+    /// Prompts and what is typed at them.
+    pub tty: Vec<(String, String)>,
 }
 
 fn options(text: &str) -> Case {
@@ -113,6 +116,8 @@ fn options(text: &str) -> Case {
             case.timing = words(keys);
         } else if let Some(rc) = line.strip_prefix("rc:") {
             case.rc = rc.trim().parse().unwrap_or(-1);
+        } else if let Some((prompt, answer)) = line.strip_prefix("tty:").and_then(|l| l.split_once("=>")) {
+            case.tty.push((prompt.trim().to_owned(), answer.trim().to_owned()));
         } else if line == "statuses" {
             case.statuses = true;
         }

@@ -68,7 +68,7 @@ pub fn ansible(path: &Path, case: &Case) -> std::io::Result<Side> {
     env.insert("KDEPLOY_ORACLE_OUT".to_owned(), records.display().to_string());
     // What is read when ansible is imported needs a process of its own.
     let own_settings =
-        sandbox.repo.join("ansible.cfg").exists() || case.env.iter().any(|(k, _)| k.starts_with("ANSIBLE_"));
+        !case.tty.is_empty() || sandbox.repo.join("ansible.cfg").exists() || case.env.iter().any(|(k, _)| k.starts_with("ANSIBLE_"));
     let args = arguments(&sandbox, case);
     let rc = match bin {
         Some(bin) if !own_settings => {
@@ -77,7 +77,7 @@ pub fn ansible(path: &Path, case: &Case) -> std::io::Result<Side> {
         bin => {
             let program = bin.map_or_else(|| PathBuf::from("ansible-playbook"), |b| b.join("ansible-playbook"));
             let file = std::fs::File::create(&output)?;
-            Command::new(program)
+            at_terminal(&program, case, &sandbox)?
                 .current_dir(&sandbox.repo)
                 .args(&args)
                 .envs(shared_env())
@@ -117,6 +117,19 @@ pub fn ansible(path: &Path, case: &Case) -> std::io::Result<Side> {
     })
 }
 
+/// A program, at a terminal of its own if the case types something there.
+fn at_terminal(program: &Path, case: &Case, sandbox: &Sandbox) -> std::io::Result<Command> {
+    if case.tty.is_empty() {
+        return Ok(Command::new(program));
+    }
+    let lines: Vec<String> = case.tty.iter().map(|pair| serde_json::json!([pair.0, pair.1]).to_string() + "\n").collect();
+    let file = sandbox.path().join("typed");
+    std::fs::write(&file, lines.concat())?;
+    let mut command = Command::new("python3");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/typing_at.py")).arg(file).arg(program);
+    Ok(command)
+}
+
 /// Ansible tells an include that fails twice: as one that succeeded, and then as one that failed for a `reason`.
 fn without_twins(records: Vec<Record>) -> Vec<Record> {
     let mut kept: Vec<Record> = vec![];
@@ -137,7 +150,19 @@ fn without_twins(records: Vec<Record>) -> Vec<Record> {
 
 pub fn kdeploy(path: &Path, case: &Case) -> std::io::Result<Side> {
     let sandbox = Sandbox::new("k", path)?;
-    let output = Command::new(env!("CARGO_BIN_EXE_kdeploy"))
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_kdeploy"));
+    let apart = sandbox.path().join("stdout");
+    let mut command = match case.tty.is_empty() {
+        true => Command::new(program),
+        false => {
+            // Questions go to the terminal, the document to a file.
+            let mut command = at_terminal(Path::new("sh"), case, &sandbox)?;
+            let to_file = format!("exec \"$@\" >'{}'", apart.display());
+            command.args(["-c", to_file.as_str(), "sh"]).arg(program);
+            command
+        }
+    };
+    let mut output = command
         .current_dir(&sandbox.repo)
         .args(["apply", "--output", "json", "--no-plan"])
         .args(arguments(&sandbox, case))
@@ -145,6 +170,9 @@ pub fn kdeploy(path: &Path, case: &Case) -> std::io::Result<Side> {
         .env("XDG_STATE_HOME", sandbox.path().join("state"))
         .stdin(Stdio::null())
         .output()?;
+    if !case.tty.is_empty() {
+        output.stderr = std::mem::replace(&mut output.stdout, std::fs::read(&apart)?);
+    }
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     let records = document["steps"]
         .as_array()

@@ -107,3 +107,45 @@ fn an_open_control_socket_is_used() {
     answer.unwrap_or_else(|e| panic!("{e}"));
     assert!(hello(&named("node", &config)).is_err());
 }
+
+#[test]
+fn users_host_key_rules_and_match_exec_hold_for_both_transports() {
+    let Some(sshd) = Sshd::start() else { return };
+    let dir = sshd.dir.path().display().to_string();
+    let config = sshd.path("ssh_config");
+    let me = super::super::ssh::config::own_name();
+    let common = format!(
+        "HostName 127.0.0.1\n  Port {}\n  IdentityFile {dir}/key\n  IdentitiesOnly yes\n  IdentityAgent none\n",
+        sshd.port
+    );
+    let flag = sshd.path("flag").display().to_string();
+    fs::write(
+        &config,
+        format!(
+            "Host user\n  User nobody-here\nHost trusting\n  StrictHostKeyChecking no\n  UserKnownHostsFile {dir}/none\n\
+             Host learning\n  StrictHostKeyChecking accept-new\n  UserKnownHostsFile {dir}/learned\n\
+             Host strict\n  UserKnownHostsFile {dir}/none\n\
+             Match host asked exec \"test -e {flag}\"\n  User {me}\n\
+             Match host asked\n  User nobody-here\n\
+             Host *\n  UserKnownHostsFile {dir}/known\n  {common}"
+        ),
+    )
+    .expect("written");
+    for transport in [Transport::Ssh, Transport::SystemSsh] {
+        let of = |name: &str| hello(&Target { transport, ..named(name, &config) });
+        let _ = fs::remove_file(&flag);
+        let _ = fs::remove_file(sshd.path("learned"));
+        assert!(of("user").is_err(), "{transport:?}: the configuration's user cannot log in");
+        let own = Target { transport, user: Some(me.clone()), ..named("user", &config) };
+        hello(&own).unwrap_or_else(|e| panic!("{transport:?}: the inventory's user is stronger: {e}"));
+        assert!(of("asked").is_err(), "{transport:?}: the program said no");
+        fs::write(&flag, "").expect("written");
+        of("asked").unwrap_or_else(|e| panic!("{transport:?}: the program says yes: {e}"));
+        assert!(of("strict").is_err(), "{transport:?}: a key that is not known");
+        of("trusting").unwrap_or_else(|e| panic!("{transport:?}: {e}"));
+        let _ = fs::remove_file(sshd.path("none"));
+        of("learning").unwrap_or_else(|e| panic!("{transport:?}: {e}"));
+        let learned = fs::read_to_string(sshd.path("learned")).expect("the key was written down");
+        assert!(learned.contains("ssh-ed25519"), "{learned}");
+    }
+}

@@ -374,6 +374,15 @@ impl Interp<'_> {
                 Ok(Undefined::value(Why::Problem(Box::new(Problem::new("undefined-variable", message))), None))
             }
             Builtin::Now => now(&given),
+            Builtin::Lipsum => {
+                let number = |i: usize, name: &str, otherwise: usize| {
+                    let given = given.get(i, name).and_then(|v| v.as_i64()).and_then(|n| usize::try_from(n).ok());
+                    given.unwrap_or(otherwise).min(10_000)
+                };
+                let html = given.get(1, "html").is_none_or(ops::is_true);
+                let text = super::lipsum::lipsum(number(0, "n", 5).min(1000), html, number(2, "min", 20), number(3, "max", 100));
+                Ok(if html { crate::template::markup::safe(text) } else { Value::from(text) })
+            }
         }
     }
 
@@ -422,7 +431,8 @@ impl Interp<'_> {
 
     /// `value | name(args)`.
     pub(super) fn filter(&mut self, name: &str, value: Value, args: &Args) -> Result<Value> {
-        let short = call::short_name(name);
+        let routed = self.ctx.engine().redirected("filter", name).into_owned();
+        let short = call::short_name(&routed);
         match short {
             "default" | "d" => {
                 let evaluated = match self.args(args) {
@@ -495,7 +505,8 @@ impl Interp<'_> {
 
     /// `value is name(args)`.
     pub(super) fn test(&mut self, name: &str, value: Value, args: &Args) -> Result<Value> {
-        let short = call::short_name(name);
+        let routed = self.ctx.engine().redirected("test", name).into_owned();
+        let short = call::short_name(&routed);
         if matches!(short, "defined" | "undefined") {
             let defined = Undefined::of(&value).is_none() && !value.is_undefined();
             if let Some(super::Failed(error)) = super::Failed::of(&value) {

@@ -8,6 +8,7 @@ mod check;
 mod expr;
 mod frame;
 mod include;
+mod lipsum;
 mod mutate;
 pub(super) mod objects;
 pub(in crate::template) mod ops;
@@ -209,7 +210,7 @@ impl<'e> Interp<'e> {
 
     fn burn_more(&mut self, steps: u64) -> Result<()> {
         self.fuel = self.fuel.checked_sub(steps).ok_or_else(|| failed("the template takes too long"))?;
-        Ok(())
+        super::halt::check()
     }
 
     fn locate(&self, error: EvalError, start: u32, end: u32) -> EvalError {

@@ -165,6 +165,7 @@ pub enum Builtin {
     Joiner,
     Undef,
     Now,
+    Lipsum,
 }
 
 impl Builtin {
@@ -179,6 +180,7 @@ impl Builtin {
             "joiner" => Self::Joiner,
             "undef" => Self::Undef,
             "now" => Self::Now,
+            "lipsum" => Self::Lipsum,
             _ => return None,
         })
     }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use minijinja::Value;
 use minijinja::value::{Tuple, ValueKind};
 
+use crate::template::markup;
 use crate::template::python::{text, truth};
 use crate::template::syntax::ast::{BinaryOp, CompareOp};
 
@@ -74,8 +75,9 @@ pub fn items(value: &Value) -> Option<Vec<Value>> {
 pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value> {
     if op == BinaryOp::Rem && left.kind() == ValueKind::String {
         let format = left.as_str().unwrap_or_default();
-        return crate::template::pyformat::percent(format, right)
-            .map(Value::from)
+        let escaped = left.is_safe().then(|| markup::arguments(right));
+        return crate::template::pyformat::percent(format, escaped.as_ref().unwrap_or(right))
+            .map(|made| markup::like(left, made))
             .map_err(|e| e.detail().map_or_else(|| e.to_string(), str::to_owned));
     }
     if let (Some(a), Some(b)) = (Num::of(left), Num::of(right)) {
@@ -93,6 +95,9 @@ pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value> {
         BinaryOp::Add => {
             if let (Some(a), Some(b)) = (left.as_str(), right.as_str()) {
                 limit(a.len() + b.len())?;
+                if left.is_safe() || right.is_safe() {
+                    return Ok(markup::safe(markup::html(left) + &markup::html(right)));
+                }
                 return Ok(Value::from(format!("{a}{b}")));
             }
             if is_list(left)

@@ -28,6 +28,17 @@ pub fn digest(bytes: &[u8], algorithm: &str) -> Option<String> {
         "sha256" => hex::encode(sha2::Sha256::digest(bytes)),
         "sha384" => hex::encode(sha2::Sha384::digest(bytes)),
         "sha512" => hex::encode(sha2::Sha512::digest(bytes)),
+        "sha512224" => hex::encode(sha2::Sha512_224::digest(bytes)),
+        "sha512256" => hex::encode(sha2::Sha512_256::digest(bytes)),
+        "sha3224" => hex::encode(sha3::Sha3_224::digest(bytes)),
+        "sha3256" => hex::encode(sha3::Sha3_256::digest(bytes)),
+        "sha3384" => hex::encode(sha3::Sha3_384::digest(bytes)),
+        "sha3512" => hex::encode(sha3::Sha3_512::digest(bytes)),
+        "blake2b" | "blake2b512" => hex::encode(blake2::Blake2b512::digest(bytes)),
+        "blake2s" | "blake2s256" => hex::encode(blake2::Blake2s256::digest(bytes)),
+        "ripemd160" => hex::encode(ripemd::Ripemd160::digest(bytes)),
+        "sm3" => hex::encode(sm3::Sm3::digest(bytes)),
+        "md5sha1" => hex::encode(md5::Md5::digest(bytes)) + &hex::encode(sha1::Sha1::digest(bytes)),
         _ => return None,
     })
 }
@@ -49,7 +60,7 @@ fn hash(_: &mut State, call: Call) -> Result<Value, Error> {
     let kind = opt_string(kind.as_ref(), "hashtype")?.unwrap_or_else(|| "sha1".into());
     match digest(&bytes_of(&value.unwrap_or_default()), &kind) {
         Some(digest) => Ok(Value::from(digest)),
-        None => Err(err(format!("there is no hash `{kind}`: there are md5, sha1, sha224, sha256, sha384, sha512"))),
+        None => Err(err(format!("there is no hash `{kind}`: there are md5, sha1, sha2 (sha256 …), sha3 (sha3_256 …), blake2b, blake2s, ripemd160, sm3"))),
     }
 }
 
@@ -70,6 +81,9 @@ fn password_hash(_: &mut State, call: Call) -> Result<Value, Error> {
     let Some(method) = crypt::Method::by_name(&kind) else {
         return Err(err(format!("`{kind}` is no way to hash a password: there are md5, sha256, sha512, blowfish")));
     };
+    if let Some(size) = salt_size.filter(|s| !(0..=i64::try_from(method.salt_size()).unwrap_or(0)).contains(s)) {
+        return Err(err(format!("`salt_size` is at most {} here, not {size}", method.salt_size())));
+    }
     let salt = match salt {
         Some(salt) => salt,
         None => crypt::random_salt(salt_size.and_then(|s| usize::try_from(s).ok()).unwrap_or(method.salt_size())),

@@ -233,7 +233,7 @@ fn tojson(_: &mut State, mut call: Call) -> Result<Value, Error> {
     }
     named.entry("sort_keys".into()).or_insert_with(|| Value::from(true));
     let text = dumps(&value, &layout(named, "tojson")?)?;
-    Ok(Value::from(
+    Ok(crate::template::markup::safe(
         text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027"),
     ))
 }

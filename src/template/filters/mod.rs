@@ -21,6 +21,7 @@ pub mod random;
 mod regex;
 pub mod sets;
 pub mod text;
+mod urlize;
 mod urls;
 mod vaulting;
 mod wrap;
@@ -51,6 +52,7 @@ const FAMILIES: &[&[Entry]] = &[
     regex::FILTERS,
     sets::FILTERS,
     text::FILTERS,
+    urlize::FILTERS,
     urls::FILTERS,
     yaml::FILTERS,
 ];

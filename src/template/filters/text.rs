@@ -6,6 +6,7 @@ use crate::template::args::{
     Call, Entry, err, flag, get, integer, is_mapping, is_sequence, items, list, opt_integer, opt_string, pairs, size,
     string, text,
 };
+use crate::template::markup;
 use crate::template::types::type_name;
 
 pub const FILTERS: &[Entry] = &[
@@ -13,7 +14,7 @@ pub const FILTERS: &[Entry] = &[
     ("lower", |_, c| simple(c, |s| s.to_lowercase())),
     ("capitalize", |_, c| simple(c, |s| capitalized(&s))),
     ("title", |_, c| simple(c, |s| title_jinja(&s))),
-    ("string", |_, c| simple(c, |s| s)),
+    ("string", |_, c| subject(c, |v| markup::like(v, text(v)))),
     ("trim", trim),
     ("replace", replace),
     ("center", center),
@@ -22,10 +23,10 @@ pub const FILTERS: &[Entry] = &[
     ("wordwrap", wordwrap),
     ("wordcount", |_, c| simple_value(c, |s| Value::from(word_count(&s)))),
     ("striptags", |_, c| simple(c, |s| strip_tags(&s))),
-    ("escape", |_, c| simple(c, |s| escaped(&s))),
-    ("e", |_, c| simple(c, |s| escaped(&s))),
-    ("forceescape", |_, c| simple(c, |s| escaped(&s))),
-    ("safe", |_, c| simple(c, |s| s)),
+    ("escape", |_, c| subject(c, |v| markup::safe(markup::html(v)))),
+    ("e", |_, c| subject(c, |v| markup::safe(markup::html(v)))),
+    ("forceescape", |_, c| subject(c, |v| markup::safe(escaped(&text(v))))),
+    ("safe", |_, c| subject(c, |v| markup::safe(text(v)))),
     ("xmlattr", xmlattr),
     ("urlencode", urlencode),
     ("urldecode", |_, c| simple(c, |s| url_decoded(&s))),
@@ -40,6 +41,12 @@ fn simple(mut call: Call, f: fn(String) -> String) -> Result<Value, Error> {
     let value = call.subject()?;
     no_more(&call)?;
     Ok(Value::from(f(text(&value))))
+}
+
+fn subject(mut call: Call, f: fn(&Value) -> Value) -> Result<Value, Error> {
+    let value = call.subject()?;
+    no_more(&call)?;
+    Ok(f(&value))
 }
 
 fn simple_value(mut call: Call, f: fn(String) -> Value) -> Result<Value, Error> {
@@ -174,7 +181,8 @@ fn indent(_: &mut State, call: Call) -> Result<Value, Error> {
 
 fn truncate(_: &mut State, call: Call) -> Result<Value, Error> {
     let [value, length, killwords, end, leeway] = call.bind(["s", "length", "killwords", "end", "leeway"], 1)?;
-    let s: Vec<char> = text(&value.unwrap_or_default()).chars().collect();
+    let value = value.unwrap_or_default();
+    let s: Vec<char> = text(&value).chars().collect();
     let length = opt_integer(length.as_ref(), "length")?.unwrap_or(255);
     let end = opt_string(end.as_ref(), "end")?.unwrap_or_else(|| "...".into());
     let leeway = opt_integer(leeway.as_ref(), "leeway")?.unwrap_or(5);
@@ -183,7 +191,7 @@ fn truncate(_: &mut State, call: Call) -> Result<Value, Error> {
         return Err(err(format!("`truncate` needs a length of at least {end_len}")));
     }
     if s.len() as i64 <= length + leeway {
-        return Ok(Value::from(s.into_iter().collect::<String>()));
+        return Ok(markup::like(&value, s.into_iter().collect::<String>()));
     }
     let mut kept: String = s[..(length - end_len) as usize].iter().collect();
     if !flag(killwords.as_ref(), false)
@@ -191,7 +199,8 @@ fn truncate(_: &mut State, call: Call) -> Result<Value, Error> {
     {
         kept.truncate(at);
     }
-    Ok(Value::from(kept + &end))
+    let end = if value.is_safe() { escaped(&end) } else { end };
+    Ok(markup::like(&value, kept + &end))
 }
 
 fn wordwrap(_: &mut State, call: Call) -> Result<Value, Error> {
@@ -275,7 +284,7 @@ fn xmlattr(_: &mut State, call: Call) -> Result<Value, Error> {
         parts.push(format!("{}=\"{}\"", escaped(&key), escaped(&text(&value))));
     }
     let out = parts.join(" ");
-    Ok(Value::from(if !out.is_empty() && flag(autospace.as_ref(), true) { format!(" {out}") } else { out }))
+    Ok(markup::safe(if !out.is_empty() && flag(autospace.as_ref(), true) { format!(" {out}") } else { out }))
 }
 
 /// `urllib.parse.quote` with `/` (and more) left as it is.
@@ -345,7 +354,8 @@ fn format(_: &mut State, mut call: Call) -> Result<Value, Error> {
         (true, false) => crate::template::args::map(call.named.into_iter().map(|(k, v)| (Value::from(k), v))),
         _ => crate::template::args::tuple(call.positional),
     };
-    crate::template::pyformat::percent(&text(&value), &argument).map(Value::from)
+    let argument = if value.is_safe() { markup::arguments(&argument) } else { argument };
+    crate::template::pyformat::percent(&text(&value), &argument).map(|made| markup::like(&value, made))
 }
 
 /// The parts of a comment style.

@@ -62,9 +62,11 @@ pub fn varnames(context: &Context, terms: &[Value], _: &IndexMap<String, Value>)
 /// Settings by Ansible's names (`DEFAULT_ROLES_PATH`).
 pub fn config(context: &Context, terms: &[Value], options: &IndexMap<String, Value>) -> Result<Vec<Value>, Error> {
     let option = |name: &str| options.get(name).filter(|v| !v.is_none()).map(args::text);
-    if let Some(kind) = option("plugin_type") {
-        return Err(unsupported(format!("the lookup `config` for plugins (`plugin_type={kind}`)")));
-    }
+    let plugin = match (option("plugin_type"), option("plugin_name")) {
+        (Some(kind), Some(name)) => Some((kind, name.rsplit('.').next().unwrap_or_default().to_owned())),
+        (None, None) => None,
+        _ => return Err(err("`plugin_type` and `plugin_name` go together")),
+    };
     let on_missing = option("on_missing").unwrap_or_else(|| "error".into());
     if !matches!(on_missing.as_str(), "error" | "skip" | "warn") {
         return Err(err(format!("`on_missing` is `error`, `skip` or `warn`, not `{on_missing}`")));
@@ -73,7 +75,19 @@ pub fn config(context: &Context, terms: &[Value], options: &IndexMap<String, Val
     let mut out = vec![];
     for term in terms {
         let name = string(term, "term")?;
-        let found = context.engine().options().config.as_ref().and_then(|all| all.get(name.as_str()));
+        let options = context.engine().options();
+        let found = match &plugin {
+            None => options.config.as_ref().and_then(|all| all.get(name.as_str())),
+            Some((kind, plugin)) => {
+                let all = options.plugin_config.as_ref();
+                if !all.is_some_and(|all| all.keys().any(|(k, p, _)| k == kind && p == plugin)) {
+                    return Err(unsupported(format!("settings of the {kind} plugin `{plugin}`")));
+                }
+                all.and_then(|all| {
+                    all.iter().find(|((k, p, o), _)| k == kind && p == plugin && *o == name).map(|(_, told)| told)
+                })
+            }
+        };
         match found {
             Some((value, origin)) if show_origin => out.push(args::tuple([value.clone(), Value::from(&**origin)])),
             Some((value, _)) => out.push(value.clone()),
