@@ -68,8 +68,7 @@ pub fn ask_vars(
                 None => format!("{prompt}: "),
             };
             let at_terminal = std::io::stdin().is_terminal();
-            let answer =
-                if at_terminal { asked(&question, hidden, flag("confirm", false)) } else { None };
+            let answer = if at_terminal { asked(&question, hidden, flag("confirm", false)) } else { None };
             let mut value = match answer {
                 Some(answer) if !answer.is_empty() => Value::from(answer),
                 // Ansible's text of nothing, where nobody was asked.

@@ -28,7 +28,11 @@ const ABOUT: &[(&str, &str, &str)] = &[
         "false: any host key is taken; `accept-new`: an unknown host's key is taken and remembered",
     ),
     ("timeout", "10", "seconds for making a connection"),
-    ("ssh_retries", "0", "how often a connection that cannot be made is tried again, after pauses of 0, 1, 3, 7 … seconds"),
+    (
+        "ssh_retries",
+        "0",
+        "how often a connection that cannot be made is tried again, after pauses of 0, 1, 3, 7 … seconds",
+    ),
     ("command_timeout", "0", "seconds a command may take on a node; 0: any time"),
     (
         "connection",

@@ -134,9 +134,11 @@ pub fn of_place(run: &Arc<Run>, play: &PlayRun, lineage: &Arc<Lineage>, included
             put("ansible_collection_name", Value::from(collection.clone()));
         }
     }
-    for (name, hosts) in
-        [("ansible_play_hosts", &play.hosts_as_listed), ("ansible_play_batch", &play.batch), ("play_hosts", &play.batch)]
-    {
+    for (name, hosts) in [
+        ("ansible_play_hosts", &play.hosts_as_listed),
+        ("ansible_play_batch", &play.batch),
+        ("play_hosts", &play.batch),
+    ] {
         let (run, hosts) = (Arc::downgrade(run), hosts.clone());
         let left = move || hosts_left(&run, &hosts);
         scope.vars.insert(name.to_owned(), Definition::Computed(Computed(Arc::new(left))));

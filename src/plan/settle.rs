@@ -158,8 +158,14 @@ impl Interpreter {
         }
         // What is out of reach has not failed, to those who ask.
         let lost = step.status == Status::Unreachable;
-        let registered =
-            self.registered(&result, failed && !lost, skipped, unknown.as_ref(), wholly_unknown, changed_unknown.as_ref());
+        let registered = self.registered(
+            &result,
+            failed && !lost,
+            skipped,
+            unknown.as_ref(),
+            wholly_unknown,
+            changed_unknown.as_ref(),
+        );
         let registered = match step.knowledge {
             Knowledge::Unknown if !wholly_unknown => self.known_before(draft, registered, unknown.as_ref()),
             _ => registered,

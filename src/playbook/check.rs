@@ -435,7 +435,8 @@ impl Checker<'_> {
         }
         for lookup in &scan.lookups {
             let short = lookup.name.rsplit('.').next().unwrap_or_default();
-            if short != "vars" && crate::template::lookups::find(&lookup.name).is_none() {
+            let name = self.what.engine.redirected("lookup", &lookup.name);
+            if short != "vars" && crate::template::lookups::find(&name).is_none() {
                 let problem = self.unknown("lookup", lookup, crate::template::lookups::lookup_names(), flat);
                 self.found.problems.push(problem);
             }

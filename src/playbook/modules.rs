@@ -7,8 +7,8 @@ use crate::resources::ResourceType;
 use crate::source::{Span, display_path};
 
 use super::loader::{Around, Session};
-use super::routing::Route;
 use super::model::{CustomKind, CustomModule, Task};
+use super::routing::Route;
 
 /// Statements that are no modules.
 const STATEMENTS: &[&str] =

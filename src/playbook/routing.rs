@@ -43,7 +43,8 @@ pub struct Route {
 impl Routing {
     fn read(loader: &Loader, root: &Path, collection: &str) -> Self {
         let mut routing = Self::default();
-        let Some(path) = ["runtime.yml", "runtime.yaml"].iter().map(|n| root.join("meta").join(n)).find(|p| p.is_file())
+        let Some(path) =
+            ["runtime.yml", "runtime.yaml"].iter().map(|n| root.join("meta").join(n)).find(|p| p.is_file())
         else {
             return routing;
         };

@@ -224,7 +224,7 @@ fn arguments_come_in_every_form() {
         ("  - include_tasks: x.yml", "named [file=x.yml]"),
         ("  - include_tasks: {file: x.yml, apply: {tags: a}}", "named [file=x.yml]"),
         ("  - include_role: name=r tasks_from=x", "named [name=r tasks_from=x]"),
-        ("  - include_role: {role: r}", "named [name=r]"),
+        ("  - include_role: {role: r}", "named [role=r]"),
     ] {
         assert_eq!(args_text(&load_one(task).args), wanted, "{task}");
     }

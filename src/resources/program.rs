@@ -180,7 +180,11 @@ impl Resource for Run {
         if !failed.unwrap_or(rc_says) {
             return Ok(result);
         }
-        Err(if result.values.contains_key("msg") { result } else { result.with("msg", "Action failed: Unknown error.") })
+        Err(if result.values.contains_key("msg") {
+            result
+        } else {
+            result.with("msg", "Action failed: Unknown error.")
+        })
     }
 }
 

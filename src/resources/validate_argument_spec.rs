@@ -261,7 +261,6 @@ fn check_level(
         let below = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
         let options = entries(&options);
         for item in items_of(option, value).iter().filter(|item| item.kind() == ValueKind::Map) {
-
             check_level(&options, &entries(item), Some(option), &below, errors, unsupported);
         }
     }

@@ -111,7 +111,8 @@ impl Engine {
 
     /// Whether there is a filter of that name, short or qualified.
     pub fn knows_filter(&self, name: &str) -> bool {
-        let called = self.env.empty_state().apply_filter(super::call::short_name(&self.redirected("filter", name)), &[]);
+        let called =
+            self.env.empty_state().apply_filter(super::call::short_name(&self.redirected("filter", name)), &[]);
         !called.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownFilter)
     }
 

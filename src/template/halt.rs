@@ -33,6 +33,9 @@ pub(super) fn check() -> Result<(), EvalError> {
     match END.load(Ordering::Relaxed) {
         0 => Ok(()),
         end if since_start() < end => Ok(()),
-        _ => Err(EvalError::Failed(Problem::new("interrupted", "the template was not over when the run was interrupted"))),
+        _ => Err(EvalError::Failed(Problem::new(
+            "interrupted",
+            "the template was not over when the run was interrupted",
+        ))),
     }
 }

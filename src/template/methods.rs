@@ -8,8 +8,8 @@ use minijinja::{Error, Value};
 
 use super::args::{Call, err, flag, get, items, list, map, opt_integer, pairs, size, string, text, tuple};
 use super::filters::text::{capitalized, centered, is_space, split_lines, split_text};
-use super::{markup, pyformat};
 use super::types::type_name;
+use super::{markup, pyformat};
 
 /// The methods of text.
 const TEXT: &[&str] = &[

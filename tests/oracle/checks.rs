@@ -47,7 +47,7 @@ fn problems(case: &Path) -> Result<Vec<String>, Failed> {
     let mut args = options.args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "-C" | "--check" | "--diff" | "-D" | "--force-handlers" => {}
+            "-C" | "--check" | "--step" | "--diff" | "-D" | "--force-handlers" => {}
             "--start-at-task" | "-f" => drop(args.next()),
             _ => drop(command.arg(arg)),
         }

@@ -67,8 +67,9 @@ pub fn ansible(path: &Path, case: &Case) -> std::io::Result<Side> {
     let mut env = environment(case);
     env.insert("KDEPLOY_ORACLE_OUT".to_owned(), records.display().to_string());
     // What is read when ansible is imported needs a process of its own.
-    let own_settings =
-        !case.tty.is_empty() || sandbox.repo.join("ansible.cfg").exists() || case.env.iter().any(|(k, _)| k.starts_with("ANSIBLE_"));
+    let own_settings = !case.tty.is_empty()
+        || sandbox.repo.join("ansible.cfg").exists()
+        || case.env.iter().any(|(k, _)| k.starts_with("ANSIBLE_"));
     let args = arguments(&sandbox, case);
     let rc = match bin {
         Some(bin) if !own_settings => {
@@ -122,7 +123,8 @@ fn at_terminal(program: &Path, case: &Case, sandbox: &Sandbox) -> std::io::Resul
     if case.tty.is_empty() {
         return Ok(Command::new(program));
     }
-    let lines: Vec<String> = case.tty.iter().map(|pair| serde_json::json!([pair.0, pair.1]).to_string() + "\n").collect();
+    let lines: Vec<String> =
+        case.tty.iter().map(|pair| serde_json::json!([pair.0, pair.1]).to_string() + "\n").collect();
     let file = sandbox.path().join("typed");
     std::fs::write(&file, lines.concat())?;
     let mut command = Command::new("python3");

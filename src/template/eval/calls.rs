@@ -380,7 +380,12 @@ impl Interp<'_> {
                     given.unwrap_or(otherwise).min(10_000)
                 };
                 let html = given.get(1, "html").is_none_or(ops::is_true);
-                let text = super::lipsum::lipsum(number(0, "n", 5).min(1000), html, number(2, "min", 20), number(3, "max", 100));
+                let text = super::lipsum::lipsum(
+                    number(0, "n", 5).min(1000),
+                    html,
+                    number(2, "min", 20),
+                    number(3, "max", 100),
+                );
                 Ok(if html { crate::template::markup::safe(text) } else { Value::from(text) })
             }
         }

@@ -163,6 +163,10 @@ pub fn storable(value: &Value) -> Result<()> {
         if matches!(Undefined::of(value), Some(Undefined { why: Why::Nothing, .. })) {
             return Ok(());
         }
+        // Not called it is no variable, to Ansible.
+        if value.downcast_object_ref::<super::objects::Builtin>() == Some(&super::objects::Builtin::Lipsum) {
+            return Err(EvalError::Undefined(Problem::new("undefined-variable", "`lipsum` is undefined")));
+        }
         if value.as_object().is_some_and(|o| o.type_name().contains("::eval::objects::")) {
             return Err(failed(format!("{value} is not data: it cannot be the value of a variable")));
         }

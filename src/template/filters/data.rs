@@ -60,7 +60,9 @@ fn hash(_: &mut State, call: Call) -> Result<Value, Error> {
     let kind = opt_string(kind.as_ref(), "hashtype")?.unwrap_or_else(|| "sha1".into());
     match digest(&bytes_of(&value.unwrap_or_default()), &kind) {
         Some(digest) => Ok(Value::from(digest)),
-        None => Err(err(format!("there is no hash `{kind}`: there are md5, sha1, sha2 (sha256 …), sha3 (sha3_256 …), blake2b, blake2s, ripemd160, sm3"))),
+        None => Err(err(format!(
+            "there is no hash `{kind}`: there are md5, sha1, sha2 (sha256 …), sha3 (sha3_256 …), blake2b, blake2s, ripemd160, sm3"
+        ))),
     }
 }
 
