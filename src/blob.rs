@@ -22,6 +22,8 @@ pub struct Download {
     /// Expected hex digest; a mismatch is an error and nothing is kept.
     pub checksum: Option<(Algorithm, String)>,
     pub headers: Vec<(String, String)>,
+    /// Files of a client's certificate and key in PEM; the key may stand in the first.
+    pub client: Option<(std::path::PathBuf, std::path::PathBuf)>,
     pub username: Option<String>,
     pub password: Option<String>,
     /// Seconds.

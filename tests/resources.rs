@@ -5,6 +5,11 @@
 //! installed (`ansible-playbook` in the PATH, or the variable KDEPLOY_ORACLE), the same cases run there too, in directories of their own:
 //! status, result and what is in the directory afterwards must be equal.
 
+#[path = "resources/busybox.rs"]
+mod busybox;
+#[path = "resources/odd.rs"]
+mod odd;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,6 +45,9 @@ struct Case {
     /// Why Ansible is not asked, or where it differs.
     #[serde(default)]
     differs: Option<String>,
+    /// Why it is something else on a node with only busybox.
+    #[serde(default)]
+    busybox: Option<String>,
 }
 
 type Cases = BTreeMap<String, Case>;
@@ -151,6 +159,7 @@ fn build(module: &str, args: &Json) -> Result<Arc<dyn Resource>, Stop> {
         args,
         &Setting {
             delegated: false,
+            homes: BTreeMap::new(),
             check_mode: false,
             diff: true,
             home: std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned()),
@@ -189,7 +198,11 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
-        let target = Target { transport: Transport::Local, name: "here".to_owned(), ..Target::default() };
+        Self::with_shell(None)
+    }
+
+    fn with_shell(shell: Option<String>) -> Self {
+        let target = Target { transport: Transport::Local, name: "here".to_owned(), shell, ..Target::default() };
         Self { conversation: kdeploy::node::connect(&target), left: None }
     }
 
@@ -337,6 +350,18 @@ fn prepare(dir: &Path, setup: &str) {
 
 fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
+}
+
+/// A node for each shell and set of tools there is: the system's, bash, and nothing but busybox.
+fn nodes() -> Vec<(&'static str, Node)> {
+    let mut all = vec![("sh", Node::new())];
+    if Path::new("/bin/bash").exists() {
+        all.push(("bash", Node::with_shell(Some("/bin/bash".to_owned()))));
+    }
+    if let Some(shell) = busybox::shell() {
+        all.push(("busybox", Node::with_shell(Some(shell))));
+    }
+    all
 }
 
 #[test]

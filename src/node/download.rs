@@ -230,6 +230,9 @@ fn receive(download: &Download, digests: &mut Digests, to: &mut File) -> Result<
     if let Some(roots) = system_roots() {
         tls = tls.root_certs(roots);
     }
+    if let Some(client) = &download.client {
+        tls = tls.client_cert(Some(client_certificate(download, client)?));
+    }
     let agent = ureq::Agent::config_builder()
         .timeout_resolve(Some(timeout))
         .timeout_connect(Some(timeout))
@@ -272,6 +275,25 @@ fn receive(download: &Download, digests: &mut Digests, to: &mut File) -> Result<
         }
         _ => Ok(()),
     }
+}
+
+/// A certificate by which the client says who it is, with those that vouch for it, and its key.
+fn client_certificate(download: &Download, files: &(PathBuf, PathBuf)) -> Result<ureq::tls::ClientCert, Problem> {
+    let unusable = |path: &Path, why: &dyn std::fmt::Display| {
+        trouble(download, format!("the client certificate `{}` cannot be used: {why}", path.display()))
+    };
+    let read = |path: &Path| fs::read(path).map_err(|e| unusable(path, &e));
+    let certificates: Vec<_> = ureq::tls::parse_pem(&read(&files.0)?)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(unusable(&files.0, &"no certificate in PEM is in it"));
+    }
+    let key = ureq::tls::PrivateKey::from_pem(&read(&files.1)?).map_err(|e| unusable(&files.1, &e))?;
+    Ok(ureq::tls::ClientCert::new_with_certs(&certificates, key))
 }
 
 fn explained(download: &Download, error: &ureq::Error, timeout: Duration) -> Problem {
@@ -336,6 +358,7 @@ mod tests {
             url: format!("file://{}", path.display().to_string().replace(' ', "%20")),
             checksum,
             headers: vec![],
+            client: None,
             username: None,
             password: None,
             timeout: 1,

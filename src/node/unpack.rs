@@ -164,11 +164,28 @@ pub(super) fn questions(path: &str) -> Vec<Query> {
     let read = |argv: &[&str]| Query::Read { argv: argv.iter().map(|s| (*s).to_owned()).collect() };
     vec![
         read(&["head", "-c", "4", path]),
-        read(&["tar", "-tf", path]),
-        read(&["tar", "-tvf", path]),
+        Query::Read { argv: archive::any_tar(path, ["-tv"]) },
         read(&["unzip", "-Z1", path]),
         read(&["unzip", "-Z", path]),
     ]
+}
+
+/// The name in a line of tar's long listing, `lrwxrwxrwx user/group 0 2001-02-03 04:05:06 NAME -> TARGET`: all it might be, as an arrow may
+/// stand in the name itself.
+fn long_names(line: &str) -> Vec<String> {
+    let mut rest = line;
+    for _ in 0..5 {
+        rest = rest.trim_start_matches(' ');
+        let Some(end) = rest.find(' ') else { return vec![] };
+        rest = &rest[end..];
+    }
+    let name = rest.strip_prefix(' ').unwrap_or(rest);
+    let arrow = match line.as_bytes().first() {
+        Some(b'l') => " -> ",
+        Some(b'h') => " link to ",
+        _ => return vec![name.to_owned()],
+    };
+    name.match_indices(arrow).map(|(i, _)| name[..i].to_owned()).collect()
 }
 
 /// Judges the answers: true if the archive is a zip.
@@ -184,7 +201,13 @@ pub(super) fn judge(path: &str, answers: &[Answer]) -> Result<bool, String> {
         return Err(format!("cannot read `{path}`: {}", stderr.trim()));
     }
     let zip = magic.starts_with("PK\u{3}\u{4}") || magic.starts_with("PK\u{5}\u{6}");
-    let (names, long) = if zip { (text(3), text(4)) } else { (text(1), text(2)) };
+    let (names, long) = if zip {
+        (text(2), text(3))
+    } else {
+        let long = text(1);
+        let names: Vec<String> = long.1.lines().flat_map(long_names).collect();
+        ((long.0, names.join("\n"), long.2.clone()), long)
+    };
     if names.0 != 0 {
         let missing = if names.0 == 127 && zip { "the node has no `unzip`" } else { names.2.trim() };
         return Err(format!("cannot list `{path}`: {missing}"));
@@ -196,6 +219,8 @@ pub(super) fn judge(path: &str, answers: &[Answer]) -> Result<bool, String> {
         .filter(|l| l.starts_with('l'))
         .filter_map(|line| {
             let (left, target) = line.split_once(" -> ").unwrap_or((line, "/"));
+            // Where the name ends and the target begins cannot be told: it counts as leading outside.
+            let target = if target.contains(" -> ") { "/" } else { target };
             let name = names.1.lines().filter(|n| left.ends_with(&format!(" {n}"))).max_by_key(|n| n.len())?;
             Some((name.to_owned(), target.to_owned()))
         })
@@ -251,7 +276,8 @@ pub(super) fn script(action: &Action, on_node: Option<(&str, bool)>, compression
         words.push("--".to_owned());
         words.extend(include.iter().cloned());
     }
-    let how = if on_node.is_some() { "f" } else { "s" };
+    // Where the archive is, or that it is sent.
+    let how = on_node.map_or_else(|| "s".to_owned(), |(source, _)| quote(source));
     format!("kd_untar {how} {} {after} {}", quote(dest), quote_all(words))
 }
 

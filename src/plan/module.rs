@@ -1,5 +1,7 @@
 //! A task's module: its arguments rendered, its resource built and asked for a verdict.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
@@ -12,7 +14,7 @@ use crate::problem::Problem;
 use crate::resources::background::Background;
 use crate::resources::{self, Args, Kind, ResourceType, Setting, Verdict};
 use crate::template::{EvalError, Unknown, is_omit};
-use crate::world::{Stop, View};
+use crate::world::{Query, Stop, View};
 use crate::yaml::Node;
 
 /// Modules that run on the control machine alone: no connection is made for them.
@@ -58,6 +60,18 @@ impl Interpreter {
             Ok(background) => background,
             Err(stop) => return self.stopped(st, draft, stop),
         };
+        let homes = match self.homes_of_others(st, &draft, &args, &hello.user) {
+            Ok(homes) => homes,
+            Err(Ok(queries)) => {
+                return Turn::Needs {
+                    target: draft.target.clone(),
+                    identity: draft.identity.clone(),
+                    queries,
+                    draft: Box::new(draft),
+                };
+            }
+            Err(Err(stop)) => return self.stopped(st, draft, stop),
+        };
         let (built, dir) = {
             let context = &draft.context;
             let environment = match self.environment(&draft) {
@@ -76,6 +90,7 @@ impl Interpreter {
                 diff: draft.diff.unwrap_or(self.run.options.diff),
                 home: hello.home.clone(),
                 user: hello.user.clone(),
+                homes,
                 delegated: draft.delegated,
                 environment,
                 find_file: &|sub, name| {
@@ -172,6 +187,31 @@ impl Interpreter {
             Ok(Verdict::Failed(result)) => self.looked(st, draft, Ending::Failed { result, invalid: false }),
             Ok(Verdict::Change(change)) => Turn::Act { draft: Box::new(draft), resource, change: Box::new(change) },
         }
+    }
+
+    /// The homes of users that paths among the arguments name by `~user`. `Err(Ok(…))`: the node must be asked before.
+    fn homes_of_others(
+        &self,
+        st: &mut HostState,
+        draft: &Draft,
+        args: &Args,
+        own: &str,
+    ) -> Result<BTreeMap<String, String>, Result<BTreeSet<Query>, Stop>> {
+        let names = args.homes();
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let world = st.world(&draft.target, &draft.identity.key()).clone();
+        let view = View::new(&world);
+        let (mut homes, mut waiting) = (BTreeMap::new(), false);
+        for name in names.into_iter().filter(|n| *n != own) {
+            match view.account(&name) {
+                Ok(account) => homes.extend(account.map(|a| (name, a.home))),
+                Err(Stop::Needs) => waiting = true,
+                Err(stop) => return Err(Err(stop)),
+            }
+        }
+        if waiting { Err(Ok(view.into_missing().0)) } else { Ok(homes) }
     }
 
     /// A step that only looks is over, unless its `until` wants more than there is (yet).

@@ -1,5 +1,7 @@
 //! `acl`: access lists of files. The manual is doc/acl.md.
 
+mod nfs4;
+
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -25,7 +27,7 @@ static ARGS: &[ArgSpec] = &[
     ArgSpec::new("recalculate_mask", Kind::Str, "whether the mask is computed anew")
         .default("default")
         .choices(&["default", "mask", "no_mask"]),
-    ArgSpec::new("use_nfsv4_acls", Kind::Bool, "not supported yet").default("no"),
+    ArgSpec::new("use_nfsv4_acls", Kind::Bool, "an NFSv4 access list, by nfs4_getfacl and nfs4_setfacl").default("no"),
 ];
 
 pub static TYPE: ResourceType = ResourceType {
@@ -57,7 +59,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 
 fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> {
     if args.flag("use_nfsv4_acls")? {
-        return Err(Problem::unsupported("NFSv4 access lists").at(args.span("use_nfsv4_acls")));
+        return nfs4::build(args, setting);
     }
     let state = args.need("state")?;
     let mut default = args.flag("default")?;

@@ -24,7 +24,7 @@ pub static TYPE: ResourceType = ResourceType {
             .choices(&["absent", "auto", "present", "selected"]),
         ArgSpec::new("subcommands", Kind::List, "Links that go with it: mappings of `name`, `path`, `link`")
             .aliases(&["slaves"]),
-        ArgSpec::new("family", Kind::Str, "Accepted for Red Hat's tool"),
+        ArgSpec::new("family", Kind::Str, "The family of alternatives, where the tool knows them (Red Hat's)"),
     ],
     free_form: None,
     build,
@@ -35,23 +35,22 @@ struct Alternatives {
     path: Option<String>,
     link: Option<String>,
     priority: Option<i64>,
-    /// `--slave LINK NAME PATH` of each.
-    slaves: Vec<String>,
+    /// Link, name and path of each link that goes with it; `None`: those that are there.
+    slaves: Option<Vec<[String; 3]>>,
+    /// Red Hat's tool only.
+    family: Option<String>,
     state: String,
     task: Task,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    if args.given("family") {
-        return Err(Problem::unsupported("`family` of `alternatives`").at(args.span("family")).into());
-    }
-    let mut slaves = vec![];
+    let mut slaves = args.given("subcommands").then(Vec::new);
     for item in args.items("subcommands")? {
         let field = |name: &str| item.get_attr(name).ok().filter(|v| !v.is_undefined()).map(|v| super::text_of(&v));
         let (Some(name), Some(path), Some(link)) = (field("name"), field("path"), field("link")) else {
             return Err(args.wrong("subcommands", "a list of mappings with `name`, `path` and `link`", &item).into());
         };
-        slaves.extend(["--slave".to_owned(), link, name, path]);
+        slaves.get_or_insert_default().push([link, name, path]);
     }
     let task = Task::of(setting);
     let path = args.str("path")?.map(|p| task.path(&p));
@@ -67,6 +66,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         link: args.str("link")?.map(|p| task.path(&p)),
         priority: args.int("priority")?,
         slaves,
+        family: args.str("family")?,
         state,
         task,
     }))
@@ -79,12 +79,24 @@ struct Group {
     auto: bool,
     value: String,
     choices: Vec<(String, i64)>,
+    /// Names and links of what goes with the group.
+    links: Vec<(String, String)>,
+    /// By alternative: names and paths of what goes with it.
+    slaves: Vec<(String, String, String)>,
 }
 
 impl Group {
     fn parse(text: &str) -> Self {
         let mut group = Self::default();
         for line in text.lines() {
+            if let Some(slave) = line.strip_prefix(' ') {
+                let (name, to) = slave.split_once(' ').unwrap_or((slave, ""));
+                match group.choices.last() {
+                    None => group.links.push((name.to_owned(), to.to_owned())),
+                    Some((path, _)) => group.slaves.push((path.clone(), name.to_owned(), to.to_owned())),
+                }
+                continue;
+            }
             match line.split_once(": ") {
                 Some(("Link", link)) => link.clone_into(&mut group.link),
                 Some(("Status", status)) => group.auto = status == "auto",
@@ -103,9 +115,27 @@ impl Group {
 
     fn show(&self, name: &str) -> String {
         let status = if self.auto { "auto" } else { "manual" };
-        let choices: String =
-            self.choices.iter().map(|(p, n)| format!("\nAlternative: {p}\nPriority: {n}\n")).collect();
-        format!("Name: {name}\nLink: {}\nStatus: {status}\nValue: {}\n{choices}", self.link, self.value)
+        let listed = |slaves: Vec<String>| {
+            if slaves.is_empty() { String::new() } else { format!("Slaves:\n{}", slaves.concat()) }
+        };
+        let choices: String = self
+            .choices
+            .iter()
+            .map(|(p, n)| {
+                let own =
+                    self.slaves.iter().filter(|(of, ..)| of == p).map(|(_, n, t)| format!(" {n} {t}\n")).collect();
+                format!("\nAlternative: {p}\nPriority: {n}\n{}", listed(own))
+            })
+            .collect();
+        let links = listed(self.links.iter().map(|(n, l)| format!(" {n} {l}\n")).collect());
+        format!("Name: {name}\nLink: {}\n{links}Status: {status}\nValue: {}\n{choices}", self.link, self.value)
+    }
+
+    /// Link, name and path of what goes with an alternative.
+    fn going_with(&self, path: &str) -> Vec<[String; 3]> {
+        let link = |name: &str| self.links.iter().find(|(n, _)| n == name).map(|(_, l)| l.clone()).unwrap_or_default();
+        let own = self.slaves.iter().filter(|(of, ..)| of == path);
+        own.map(|(_, name, to)| [link(name), name.clone(), to.clone()]).collect()
     }
 
     fn best(&self) -> String {
@@ -132,7 +162,13 @@ impl Resource for Alternatives {
         };
         if matches!(self.state.as_str(), "present" | "selected" | "auto") && !path.is_empty() {
             let priority = self.priority.or(known).unwrap_or(50);
-            if known != Some(priority) {
+            let current = before.going_with(&path);
+            let slaves = self.slaves.clone().unwrap_or_else(|| current.clone());
+            let sorted = |mut list: Vec<[String; 3]>| {
+                list.sort();
+                list
+            };
+            if known != Some(priority) || sorted(slaves.clone()) != sorted(current) {
                 let link = self.link.clone().unwrap_or_else(|| before.link.clone());
                 if link.is_empty() {
                     return Ok(kit::failed(
@@ -141,11 +177,23 @@ impl Resource for Alternatives {
                 }
                 let number = priority.to_string();
                 let mut words = vec!["--install", &link, &self.name, &path, &number];
-                words.extend(self.slaves.iter().map(String::as_str));
+                for [link, name, path] in &slaves {
+                    words.extend(["--slave", link, name, path]);
+                }
+                // Red Hat's tool groups alternatives by families; Debian's has none.
+                if let (Some(family), true) = (&self.family, said.text().contains("Family:")) {
+                    words.extend(["--family", family]);
+                }
                 edit.actions.push(tool(&words));
                 after.link = link;
                 after.choices.retain(|(p, _)| *p != path);
                 after.choices.push((path.clone(), priority));
+                after.slaves.retain(|(of, ..)| *of != path);
+                for [link, name, to] in &slaves {
+                    after.slaves.push((path.clone(), name.clone(), to.clone()));
+                    after.links.retain(|(n, _)| n != name);
+                    after.links.push((name.clone(), link.clone()));
+                }
                 if before.choices.is_empty() {
                     after.auto = true;
                 }

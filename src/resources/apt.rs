@@ -3,6 +3,7 @@
 //! What is installed and what the repositories offer are queries; a plan names versions. Installing runs maintainer scripts, so
 //! the change is opaque beyond the packages themselves.
 
+mod deb;
 mod packages;
 mod version;
 
@@ -15,8 +16,7 @@ use minijinja::Value;
 use super::kit::{self, Task};
 use super::setup::matches;
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
-use crate::node::{Action, Command, Done, ExecSpec};
-use crate::problem::Problem;
+use crate::node::{Action, Command, Done, Download, ExecSpec};
 use crate::template::Unknown;
 use crate::world::{Answer, Effect, PackageState, Query, Stop, View};
 
@@ -99,6 +99,8 @@ pub(super) struct Apt {
     purge: bool,
     upgrade: Option<&'static str>,
     deb: Option<String>,
+    /// Of a URL: the package itself.
+    sent: Option<Sent>,
     clean: bool,
     autoremove: bool,
     autoclean: bool,
@@ -169,12 +171,25 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         .filter(|n| !n.is_empty())
         .collect();
     let task = Task::of(setting);
-    let deb = args.str("deb")?.map(|p| task.path(&p));
+    let deb = args.str("deb")?.map(|p| if p.contains("://") { p } else { task.path(&p) });
+    let mut sent = None;
     if let Some(url) = deb.as_ref().filter(|d| d.contains("://")) {
-        return Err(Problem::unsupported(format!("installing a package from the URL `{url}`"))
-            .at(args.span("deb"))
-            .help("fetch it with `get_url` first and give its path")
-            .into());
+        let download = Download {
+            url: url.clone(),
+            checksum: None,
+            headers: vec![],
+            client: None,
+            username: None,
+            password: None,
+            timeout: 30,
+            validate_certs: true,
+            force: false,
+        };
+        let bytes = (setting.fetch)(&download).map_err(|p| Stop::Failed(p.to_string()))?;
+        let Some((name, version)) = deb::package(&bytes) else {
+            return Err(Stop::Failed(format!("Unable to install package: {url} is no package of Debian")));
+        };
+        sent = Some(Sent { bytes: Arc::new(bytes), name, version });
     }
     Ok(Arc::new(Apt {
         names,
@@ -186,6 +201,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         purge: args.flag("purge")?,
         upgrade,
         deb,
+        sent,
         clean: args.flag("clean")?,
         autoremove: args.flag("autoremove")?,
         autoclean: args.flag("autoclean")?,
@@ -213,6 +229,7 @@ pub(super) fn plain(names: Vec<String>, state: &str, update: bool, task: Task) -
         purge: false,
         upgrade: None,
         deb: None,
+        sent: None,
         clean: false,
         autoremove: false,
         autoclean: false,
@@ -234,6 +251,18 @@ pub(super) fn plain(names: Vec<String>, state: &str, update: bool, task: Task) -
         task,
     }
 }
+
+/// A package that the control machine downloaded.
+#[derive(Debug, Clone)]
+struct Sent {
+    bytes: Arc<Vec<u8>>,
+    name: String,
+    version: String,
+}
+
+/// Runs a command with the package on standard input as its last argument.
+const WITH_PACKAGE: &str = "d=$(mktemp -d) && chmod 755 \"$d\" && cat >\"$d/package.deb\" || exit; \
+    \"$@\" \"$d/package.deb\"; rc=$?; rm -rf -- \"$d\"; exit $rc";
 
 /// One entry of `name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -447,7 +476,8 @@ impl Resource for Apt {
             }
         }
         if !steps.is_empty() {
-            let arguments: Vec<String> = steps.iter().map(|s| s.argument.clone()).collect();
+            let by_url = |s: &&Step| self.sent.is_none() || Some(&s.argument) != self.deb.as_ref();
+            let arguments: Vec<String> = steps.iter().filter(by_url).map(|s| s.argument.clone()).collect();
             let mut words: Vec<&str> = vec![];
             if self.state == State::Absent {
                 if self.purge {
@@ -467,7 +497,15 @@ impl Resource for Apt {
                 }
                 words.push("install");
             }
-            actions.push(self.apt_get(&words, &arguments));
+            let mut action = self.apt_get(&words, &arguments);
+            if let (Some(sent), Action::Exec(ExecSpec { command: Command::Argv(argv), stdin, .. })) =
+                (&self.sent, &mut action)
+                && arguments.len() < steps.len()
+            {
+                argv.splice(0..0, ["sh", "-c", WITH_PACKAGE, "sh"].map(str::to_owned));
+                *stdin = Some(sent.bytes.to_vec());
+            }
+            actions.push(action);
             changed = true;
             for step in &steps {
                 let show = |v: &Option<String>| v.clone().unwrap_or_else(|| "not installed".to_owned());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::common::pgp;
 use super::edits::Edit;
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
@@ -31,7 +32,8 @@ pub static TYPE: ResourceType = ResourceType {
 };
 
 struct Key {
-    id: String,
+    /// `None`: that of the key in the file.
+    id: Option<String>,
     source: Source,
     keyring: Option<String>,
     present: bool,
@@ -48,15 +50,9 @@ enum Source {
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let task = Task::of(setting);
     let present = args.need("state")? == "present";
-    let Some(id) = args.str("id")? else {
-        return Err(Problem::unsupported("`apt_key` without `id`")
-            .at(args.task_span())
-            .help("give the key's id, or put the key into /etc/apt/keyrings with `get_url` and name it by `signed-by`")
-            .into());
-    };
-    let id = id.trim().trim_start_matches("0x").to_uppercase();
-    if id.len() < 8 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(args.wrong("id", "8, 16 or 40 hexadecimal digits", &Value::from(id)).into());
+    let id = args.str("id")?.map(|id| id.trim().trim_start_matches("0x").to_uppercase());
+    if let Some(id) = id.as_ref().filter(|id| id.len() < 8 || !id.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Err(args.wrong("id", "8, 16 or 40 hexadecimal digits", &Value::from(id.as_str())).into());
     }
     let source = if let Some(data) = args.str("data")? {
         Source::Data(data.into_bytes())
@@ -69,6 +65,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             url,
             checksum: None,
             headers: vec![],
+            client: None,
             username: None,
             password: None,
             timeout: 30,
@@ -78,6 +75,22 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         Source::Data((setting.fetch)(&download)?)
     } else {
         Source::None
+    };
+    let id = match (&source, id) {
+        (_, Some(id)) => Some(id),
+        (Source::Data(data), None) => Some(pgp::fingerprint(data).ok_or_else(|| {
+            Problem::new("invalid-argument", "what was given as a key is no OpenPGP public key").at(args.task_span())
+        })?),
+        // The file is looked into on the node.
+        (Source::File(_), None) => None,
+        (Source::Server(_) | Source::None, None) => {
+            return Err(Problem::new(
+                "missing-argument",
+                "`apt_key` needs `id`, unless the key itself is given by `data`, `url` or `file`",
+            )
+            .at(args.task_span())
+            .into());
+        }
     };
     let keyring = args.str("keyring")?.map(|k| task.path(&k));
     Ok(Arc::new(Key { id, source, keyring, present, task }))
@@ -96,6 +109,15 @@ impl Key {
 
 impl Resource for Key {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
+        let id = match (&self.id, &self.source) {
+            (Some(id), _) => id.clone(),
+            (None, Source::File(file)) => match world.content(file)?.as_deref().map(|b| pgp::fingerprint(b)) {
+                Some(Some(id)) => id,
+                Some(None) => return Ok(kit::failed(format!("{file} holds no OpenPGP public key"))),
+                None => return Ok(kit::failed(format!("no file {file} on the node"))),
+            },
+            (None, _) => return Err(Stop::Failed("the key has no id".to_owned())),
+        };
         let list = self.tool(&["adv", "--with-colons", "--list-public-keys"]);
         let output = world.read(list.iter().copied())?;
         if output.rc == 127 {
@@ -106,16 +128,16 @@ impl Resource for Key {
         let text = output.text();
         let has = text.lines().filter(|l| l.starts_with("fpr:") || l.starts_with("pub:")).any(|l| {
             l.split(':').any(|field| {
-                field.len() >= 16 && field.ends_with(self.id.as_str())
-                    || self.id.len() > field.len() && field.len() == 16 && self.id.ends_with(field)
+                field.len() >= 16 && field.ends_with(id.as_str())
+                    || id.len() > field.len() && field.len() == 16 && id.ends_with(field)
             })
         });
-        let result = TaskResult::unchanged().with("id", self.id.as_str());
+        let result = TaskResult::unchanged().with("id", id.as_str());
         if has == self.present {
             return Ok(Verdict::Unchanged(result));
         }
         let action = match (&self.source, self.present) {
-            (_, false) => self.task.exec(self.tool(&["del", &self.id])),
+            (_, false) => self.task.exec(self.tool(&["del", &id])),
             (Source::Data(data), _) => crate::node::ExecSpec {
                 stdin: Some(data.clone()),
                 ..crate::node::ExecSpec::argv(self.tool(&["add", "-"]))
@@ -123,7 +145,7 @@ impl Resource for Key {
             .into_action(),
             (Source::File(file), _) => self.task.exec(self.tool(&["add", file])),
             (Source::Server(server), _) => {
-                self.task.exec(self.tool(&["adv", "--no-tty", "--keyserver", server, "--recv", &self.id]))
+                self.task.exec(self.tool(&["adv", "--no-tty", "--keyserver", server, "--recv", &id]))
             }
             (Source::None, _) => {
                 return Ok(kit::failed("one of the following is required: url, data, file, keyserver"));
@@ -131,20 +153,22 @@ impl Resource for Key {
         };
         let mut edit = Edit { created: self.present, removed: !self.present, ..Edit::default() };
         edit.actions.push(action);
-        let after = if self.present { format!("{text}\nfpr:::::::::{:0>40}:\n", self.id) } else { String::new() };
+        let after = if self.present { format!("{text}\nfpr:::::::::{:0>40}:\n", id) } else { String::new() };
         edit.effect(
             Query::Read { argv: list.into_iter().map(str::to_owned).collect() },
             Answer::Output(Output { rc: 0, stdout: after.into_bytes(), stderr: vec![] }),
         );
         let sides = if self.present { ("", "trusted\n") } else { ("trusted\n", "") };
-        edit.diff.push(kit::diff(&format!("key {}", self.id), sides.0, sides.1));
+        edit.diff.push(kit::diff(&format!("key {}", id), sides.0, sides.1));
         Ok(edit.verdict(result))
     }
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         match kit::failure(done) {
             None => Ok(change.result.clone()),
-            Some((message, output)) => Err(super::group::failed_tool(&self.id, message, output)),
+            Some((message, output)) => {
+                Err(super::group::failed_tool(self.id.as_deref().unwrap_or("key"), message, output))
+            }
         }
     }
 }

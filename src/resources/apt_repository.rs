@@ -7,7 +7,7 @@ use minijinja::Value;
 use super::edits::{self, Edit, Own};
 use super::kit::Task;
 use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
-use crate::node::Action;
+use crate::node::{Action, Download};
 use crate::problem::Problem;
 use crate::world::{Query, Stop, View};
 
@@ -16,7 +16,7 @@ pub static TYPE: ResourceType = ResourceType {
     qualified: &["ansible.builtin.apt_repository"],
     doc: include_str!("doc/apt_repository.md"),
     args: &[
-        ArgSpec::new("repo", Kind::Str, "A line of sources.list").required(),
+        ArgSpec::new("repo", Kind::Str, "A line of sources.list, or `ppa:OWNER/NAME`").required(),
         ArgSpec::new("state", Kind::Str, "Whether it is there").default("present").choices(&["absent", "present"]),
         ArgSpec::new("mode", Kind::Mode, "Mode of a new file").default("0644"),
         ArgSpec::new("update_cache", Kind::Bool, "Read the package lists anew after a change")
@@ -26,7 +26,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("update_cache_retry_max_delay", Kind::Int, "Accepted, without effect").default("12"),
         ArgSpec::new("validate_certs", Kind::Bool, "Accepted, without effect").default("true"),
         ArgSpec::new("filename", Kind::Str, "Name of the file in sources.list.d, without its extension"),
-        ArgSpec::new("codename", Kind::Str, "Only for PPAs, which are not supported yet"),
+        ArgSpec::new("codename", Kind::Str, "The release a PPA is for; none: the node's"),
         ArgSpec::new("install_python_apt", Kind::Bool, "Accepted, without effect").default("true"),
     ],
     free_form: None,
@@ -36,6 +36,8 @@ pub static TYPE: ResourceType = ResourceType {
 struct Repository {
     /// The line with its spaces made plain.
     line: String,
+    /// The key of a PPA, and where it goes.
+    key: Option<(String, Vec<u8>)>,
     written: String,
     present: bool,
     file: String,
@@ -47,10 +49,8 @@ struct Repository {
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let written = args.need("repo")?;
-    if written.starts_with("ppa:") {
-        return Err(Problem::unsupported("PPAs").at(args.span("repo")).help("write the line of sources.list").into());
-    }
-    let line = plain(&written);
+    let ppa = written.strip_prefix("ppa:").map(|ppa| Ppa::of(ppa, &args, setting)).transpose()?;
+    let line = ppa.as_ref().map_or_else(|| plain(&written), |ppa| ppa.line.clone());
     if !is_source(&line) {
         return Err(Problem::new("invalid-argument", format!("`{written}` is no line of sources.list"))
             .at(args.span("repo"))
@@ -64,6 +64,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     Ok(Arc::new(Repository {
         file: format!("/etc/apt/sources.list.d/{file}.list"),
         line,
+        key: ppa.and_then(|ppa| ppa.key),
         written,
         present: args.need("state")? == "present",
         mode: super::common::mode::octal(&args)?,
@@ -71,6 +72,63 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         retries: args.int("update_cache_retries")?.unwrap_or(5).max(1),
         task: Task::of(setting),
     }))
+}
+
+/// A personal archive at Launchpad.
+struct Ppa {
+    line: String,
+    key: Option<(String, Vec<u8>)>,
+}
+
+impl Ppa {
+    /// Asks Launchpad for the archive's key, as long as the line is to be there.
+    fn of(text: &str, args: &Args, setting: &Setting) -> Result<Self, Stop> {
+        let fact = |name: &str| {
+            let value = setting.facts.as_ref().and_then(|f| f.get_attr(name).ok()).filter(|v| !v.is_undefined());
+            value.map(|v| super::text_of(&v)).unwrap_or_default()
+        };
+        let (owner, name) = text.split_once('/').unwrap_or((text, "ppa"));
+        let distribution = fact("distribution");
+        if !matches!(distribution.as_str(), "Ubuntu" | "") {
+            return Err(Stop::Failed(format!("PPAs are for Ubuntu, and the node runs {distribution}")));
+        }
+        let codename = args.str("codename")?.unwrap_or_else(|| fact("distribution_release"));
+        if codename.is_empty() {
+            return Err(Problem::new("missing-argument", "a PPA needs `codename`, as no facts were gathered")
+                .at(args.span("repo"))
+                .into());
+        }
+        let line = format!("deb http://ppa.launchpadcontent.net/{owner}/{name}/ubuntu {codename} main");
+        if args.need("state")? == "absent" {
+            return Ok(Self { line, key: None });
+        }
+        let fetch = |url: String| {
+            let download = Download {
+                url,
+                checksum: None,
+                headers: vec![("Accept".to_owned(), "application/json, */*".to_owned())],
+                client: None,
+                username: None,
+                password: None,
+                timeout: 30,
+                validate_certs: args.bool("validate_certs")?.unwrap_or(true),
+                force: false,
+            };
+            (setting.fetch)(&download).map_err(|p| Stop::Failed(p.to_string()))
+        };
+        let about = fetch(format!("https://api.launchpad.net/1.0/~{owner}/+archive/{name}"))?;
+        let about: serde_json::Value = serde_json::from_slice(&about)
+            .map_err(|e| Stop::Failed(format!("what Launchpad says of the PPA {text} is no JSON: {e}")))?;
+        let Some(print) = about["signing_key_fingerprint"].as_str() else {
+            return Err(Stop::Failed(format!("Launchpad names no key of the PPA {text}")));
+        };
+        let key = fetch(format!("https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr&search=0x{print}"))?;
+        if super::common::pgp::fingerprint(&key).as_deref() != Some(print.to_uppercase().as_str()) {
+            return Err(Stop::Failed(format!("the key server's key is not the one Launchpad names: {print}")));
+        }
+        let path = format!("/etc/apt/trusted.gpg.d/ppa_{owner}_{name}.asc");
+        Ok(Self { line, key: Some((path, key)) })
+    }
 }
 
 fn plain(line: &str) -> String {
@@ -119,6 +177,9 @@ impl Resource for Repository {
         let result = TaskResult::unchanged()
             .with("repo", self.written.as_str())
             .with("state", if self.present { "present" } else { "absent" });
+        if let Some((path, _)) = &self.key {
+            world.want(edits::queries(path));
+        }
         let has = |text: &str| text.lines().filter_map(source_of).any(|(line, on)| on && line == self.line);
         let own = edits::read(world, &self.file)?;
         let none = || Value::from(Vec::<String>::new());
@@ -139,6 +200,13 @@ impl Resource for Repository {
         for path in &paths {
             world.want(edits::queries(path));
         }
+        let key = match &self.key {
+            Some((path, bytes)) => {
+                let text = super::common::text::decode(bytes);
+                edits::write(world, &self.task, path, &Own::mode(0o644), Some(&text))?
+            }
+            None => Edit::default(),
+        };
         let mut edit = Edit::default();
         let mut touched = false;
         for path in &paths {
@@ -183,6 +251,8 @@ impl Resource for Repository {
             text.push_str(&format!("{}\n", self.line));
             edit = edits::write(world, &self.task, &self.file, &Own::mode(self.mode), Some(&text))?;
         }
+        let edit_of_lines = edit;
+        let mut edit = key.and(edit_of_lines);
         let added: Vec<String> = if edit.created { vec![self.file.clone()] } else { vec![] };
         let removed: Vec<String> = if edit.removed {
             paths

@@ -79,6 +79,7 @@ pub enum ModeSpec {
 #[derive(Debug, Clone)]
 pub struct Args {
     module: &'static str,
+    specs: &'static [ArgSpec],
     values: IndexMap<&'static str, Value>,
     spans: IndexMap<&'static str, Span>,
     extra: IndexMap<String, (Value, Span)>,
@@ -98,6 +99,7 @@ impl Args {
     ) -> Result<Self, Problem> {
         let mut args = Self {
             module,
+            specs,
             values: IndexMap::new(),
             spans: IndexMap::new(),
             extra: IndexMap::new(),
@@ -165,6 +167,19 @@ impl Args {
     /// Arguments beyond the named ones, of a type whose list has [`ANY`], in the order written.
     pub fn extra(&self) -> impl Iterator<Item = (&str, &Value, &Span)> {
         self.extra.iter().map(|(name, (value, span))| (name.as_str(), value, span))
+    }
+
+    /// Users whose homes paths among the arguments name: `~user/x`.
+    pub fn homes(&self) -> Vec<String> {
+        let paths = self.specs.iter().filter(|s| matches!(s.kind, Kind::Path));
+        let mut names: Vec<String> = paths
+            .filter_map(|s| self.raw(s.name)?.as_str()?.strip_prefix('~').map(str::to_owned))
+            .map(|rest| rest.split('/').next().unwrap_or_default().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     pub fn task_span(&self) -> &Span {

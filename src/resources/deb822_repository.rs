@@ -113,6 +113,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
                 url: value,
                 checksum: None,
                 headers: vec![],
+                client: None,
                 username: None,
                 password: None,
                 timeout: 30,

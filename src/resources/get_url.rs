@@ -38,8 +38,8 @@ const OWN: &[ArgSpec] = &[
     ArgSpec::new("decompress", Kind::Bool, "accepted").default("yes"),
     ArgSpec::new("use_netrc", Kind::Bool, "accepted").default("yes"),
     ArgSpec::new("use_gssapi", Kind::Bool, "not supported yet").default("no"),
-    ArgSpec::new("client_cert", Kind::Path, "not supported yet"),
-    ArgSpec::new("client_key", Kind::Path, "not supported yet"),
+    ArgSpec::new("client_cert", Kind::Path, "a client certificate in PEM on the control machine"),
+    ArgSpec::new("client_key", Kind::Path, "its key; none: it is in the certificate's file"),
     ArgSpec::new("ciphers", Kind::List, "not supported yet"),
 ];
 static ARGS: [ArgSpec; OWN.len() + COMMON.len()] = concat(OWN, COMMON);
@@ -59,20 +59,28 @@ struct GetUrl {
     /// The URL's last part.
     name: String,
     checksum: Option<(Algorithm, String)>,
-    /// The file to be; with `force` and no checksum its bytes, downloaded already.
-    wanted: Wanted,
-    /// Whether `wanted` is to replace a file that is there without a checksum to compare.
-    compare: bool,
+    download: Download,
+    /// A file that is there is replaced if the server's differs.
+    force: bool,
     backup: bool,
     attributes: Attributes,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    for name in ["client_cert", "client_key", "ciphers"] {
-        if args.given(name) && args.raw(name).is_some() {
-            return Err(Problem::unsupported(format!("the argument `{name}`")).at(args.span(name)).into());
-        }
+    if args.given("ciphers") && args.raw("ciphers").is_some() {
+        return Err(Problem::unsupported("the argument `ciphers`").at(args.span("ciphers")).into());
     }
+    let here = |name: &str| -> Result<Option<std::path::PathBuf>, Problem> {
+        let path = args.str(name)?.filter(|t| !t.is_empty());
+        path.map(|p| (setting.find_file)("files", &p).map_err(|e| e.or_at(args.span(name)))).transpose()
+    };
+    let client = match (here("client_cert")?, here("client_key")?) {
+        (Some(certificate), key) => Some((certificate.clone(), key.unwrap_or(certificate))),
+        (None, Some(_)) => {
+            return Err(invalid("`client_key` goes with `client_cert`").at(args.span("client_key")).into());
+        }
+        (None, None) => None,
+    };
     if args.flag("use_gssapi")? {
         return Err(Problem::unsupported("the argument `use_gssapi`").at(args.span("use_gssapi")).into());
     }
@@ -95,6 +103,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             url: url.to_owned(),
             checksum: None,
             headers: headers.clone(),
+            client: client.clone(),
             username: args.str("url_username")?.filter(|t| !t.is_empty()),
             password: args.str("url_password")?.filter(|t| !t.is_empty()),
             timeout: u64::try_from(args.int("timeout")?.unwrap_or(10)).unwrap_or(10),
@@ -126,8 +135,6 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     };
     let mut download = request(&url)?;
     download.checksum.clone_from(&checksum);
-    let compare = force && checksum.is_none();
-    let wanted = if compare { Wanted::bytes(fetch(&download)?) } else { Wanted::download(download) };
     Ok(Arc::new(GetUrl {
         dest: paths::need(&args, "dest", setting)?,
         backup: args.flag("backup")? && !setting.check_mode,
@@ -135,18 +142,34 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         url,
         name,
         checksum,
-        wanted,
-        compare,
+        download,
+        force,
     }))
 }
 
 impl GetUrl {
-    /// The digest the file on the node is compared by.
-    fn by(&self) -> Option<(Algorithm, String)> {
-        if self.compare {
-            return self.wanted.digest(Algorithm::Sha1).map(|hex| (Algorithm::Sha1, hex));
-        }
-        self.checksum.clone()
+    /// A failure as Ansible tells it.
+    fn failure(&self, dest: &str, why: &str) -> TaskResult {
+        let code = why
+            .split_once("answers with status ")
+            .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u16>().ok());
+        let response = match code {
+            Some(code) => {
+                let reason = ureq::http::StatusCode::from_u16(code).ok().and_then(|c| c.canonical_reason());
+                format!("HTTP Error {code}: {}", reason.unwrap_or_default())
+            }
+            None if why.contains("Connection refused") => {
+                "Request failed: <urlopen error [Errno 111] Connection refused>".to_owned()
+            }
+            None => format!("Request failed: <{why}>"),
+        };
+        TaskResult::unchanged()
+            .with("url", self.url.as_str())
+            .with("dest", dest)
+            .with("elapsed", 0)
+            .with("status_code", code.map_or(-1, i32::from))
+            .with("response", response)
+            .with("msg", why)
     }
 }
 
@@ -156,28 +179,60 @@ impl Resource for GetUrl {
         view.want([false, true].map(|follow| Query::Stat { path: clean.clone(), follow }));
         view.want([Query::Stat { path: paths::dirname(&clean).to_owned(), follow: true }]);
         view.want(self.attributes.queries());
-        if let Some((algorithm, _)) = self.by() {
+        if self.force || self.checksum.is_some() {
+            let algorithm = self.checksum.as_ref().map_or(Algorithm::Sha1, |(algorithm, _)| *algorithm);
             let in_folder = paths::clean(&paths::join(&clean, &self.name));
-            view.want([clean.clone(), in_folder].map(|path| Query::Digest { path, algorithm }));
+            view.want([clean.clone(), in_folder.clone()].map(|path| Query::Digest { path, algorithm }));
+            view.want([clean.clone(), in_folder].map(|path| Query::Digest { path, algorithm: Algorithm::Sha1 }));
         }
         let Spot { path, old } = spot(view, &self.dest, &self.name, false)?;
         let there = match &old {
             Some(s) if s.kind == FileKind::Link => view.stat(&path, true)?.is_some(),
             old => old.is_some(),
         };
-        let old_digest = match self.by() {
-            Some((algorithm, _)) if there => view.digest(&path, algorithm)?,
+        // Whether the server has a newer file is only asked about a file that is named itself.
+        let compare = there && self.checksum.is_none() && (self.force || path != clean);
+        let wanted = if compare {
+            let bytes = crate::node::fetch(&self.download)
+                .map_err(|p| p.to_string())
+                .and_then(|(file, _)| std::fs::read(file).map_err(|e| e.to_string()));
+            match bytes {
+                Ok(bytes) => Wanted::bytes(bytes),
+                Err(why) => return Ok(Verdict::Failed(self.failure(&path, &why))),
+            }
+        } else {
+            Wanted::download(self.download.clone())
+        };
+        let by = match &self.checksum {
+            None if compare => wanted.digest(Algorithm::Sha1).map(|hex| (Algorithm::Sha1, hex)),
+            checksum => checksum.clone(),
+        };
+        let old_digest = match &by {
+            Some((algorithm, _)) if there => view.digest(&path, *algorithm)?,
             _ => None,
         };
-        let same = there
-            && match self.by() {
-                None => true,
-                Some((_, wanted)) => old_digest.as_deref() == Some(wanted.as_str()),
-            };
+        if there && by.is_none() {
+            // As Ansible has it: what was not modified keeps its owner and mode too.
+            let mut result = TaskResult::unchanged().with("url", self.url.as_str()).with("dest", path.as_str());
+            if let Some(stat) = view.stat(&path, true)? {
+                result = attributes::describe(result, &stat);
+            }
+            return Ok(Verdict::Unchanged(
+                result.with("elapsed", 0).with("status_code", 304).with("msg", "HTTP Error 304: Not Modified"),
+            ));
+        }
+        let same = there && by.as_ref().is_some_and(|(_, wanted)| old_digest.as_deref() == Some(wanted.as_str()));
+        // For the result: Ansible tells it of a file that is replaced.
+        let old_sha1 = if there && !same { view.digest(&path, Algorithm::Sha1)? } else { None };
         if !same {
             let dir = paths::dirname(&path);
             if view.stat(dir, true)?.is_none_or(|s| s.kind != FileKind::Directory) {
-                return fail(format!("Destination {dir} does not exist"));
+                return Ok(Verdict::Failed(
+                    TaskResult::unchanged()
+                        .with("url", self.url.as_str())
+                        .with("dest", path.as_str())
+                        .with("msg", format!("Destination {dir} does not exist")),
+                ));
             }
         }
         let resolved = self.attributes.resolve(view)?;
@@ -187,7 +242,7 @@ impl Resource for GetUrl {
             &Placing {
                 path: &path,
                 old: old.as_ref(),
-                wanted: &self.wanted,
+                wanted: &wanted,
                 same,
                 attributes: &resolved,
                 backup: backup.as_deref(),
@@ -195,27 +250,26 @@ impl Resource for GetUrl {
                 source: &self.url,
             },
         )?;
-        let sha1 = self.wanted.digest(Algorithm::Sha1).map_or(Value::from(()), Value::from);
+        let sha1 = wanted.digest(Algorithm::Sha1).map_or(Value::from(()), Value::from);
         let mut result =
             TaskResult::unchanged().with("url", self.url.as_str()).with("dest", path.as_str()).with("elapsed", 0);
         result = attributes::describe(result, &placed.stat);
-        if placed.content_changed || self.compare {
-            let old_sha1 = old_digest.filter(|_| self.compare).map_or(Value::from(()), Value::from);
+        if placed.content_changed || compare {
+            let kept = old_digest.filter(|_| compare && same);
+            let old_sha1 = old_sha1.or(kept).map_or(Value::from(()), Value::from);
             result = result
                 .with("checksum_dest", old_sha1)
                 .with("checksum_src", sha1)
-                .with("md5sum", self.wanted.digest(Algorithm::Md5).map_or(Value::from(()), Value::from))
+                .with("md5sum", wanted.digest(Algorithm::Md5).map_or(Value::from(()), Value::from))
                 .with("src", self.url.as_str())
                 .with("status_code", 200)
-                .with("msg", self.wanted.size.map_or("OK".to_owned(), |n| format!("OK ({n} bytes)")));
-        } else if self.checksum.is_some() {
+                .with("msg", wanted.size.map_or("OK".to_owned(), |n| format!("OK ({n} bytes)")));
+        } else {
             let changed = if placed.changed { " but file attributes changed" } else { "" };
             result = result
                 .with("checksum_dest", ())
                 .with("checksum_src", ())
                 .with("msg", format!("file already exists{changed}"));
-        } else {
-            result = result.with("status_code", 304).with("msg", "HTTP Error 304: Not Modified");
         }
         if let Some(backup) = &placed.backup_file {
             result = result.with("backup_file", backup.as_str());
@@ -226,10 +280,10 @@ impl Resource for GetUrl {
         let mut actions = placed.actions;
         let mut effects = placed.effects;
         if placed.content_changed {
-            let source = Answer::Source(self.wanted.blob.clone());
+            let source = Answer::Source(wanted.blob.clone());
             effects.push(Effect { query: Query::Source { path: path.clone() }, answer: Ok(source) });
         }
-        if placed.content_changed && self.wanted.bytes.is_none() {
+        if placed.content_changed && wanted.bytes.is_none() {
             actions.push(look_at(&path));
         }
         Ok(Verdict::Change(Change {
@@ -246,7 +300,8 @@ impl Resource for GetUrl {
         let mut result = change.result.clone();
         for ended in done {
             if let Done::Failed { message, .. } = ended {
-                return Err(TaskResult { changed: false, ..result }.with("msg", message.as_str()));
+                let dest = result.values.get("dest").map(super::text_of).unwrap_or_default();
+                return Err(self.failure(&dest, message));
             }
         }
         let (Some(Action::Exec(_)), Some(Done::Ok(output))) = (change.actions.last(), done.last()) else {

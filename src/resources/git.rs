@@ -265,12 +265,11 @@ impl Resource for Git {
         let url = lines.next().unwrap_or_default().to_owned();
         let result = |after: Option<&str>| {
             let text = |s: Option<&str>| s.map_or(Value::from(()), Value::from);
-            TaskResult::unchanged()
-                .with("before", text(before.as_deref()))
-                .with("after", text(after))
-                .with("remote_url_changed", before.is_some() && url != self.repo)
+            let result = TaskResult::unchanged().with("before", text(before.as_deref())).with("after", text(after));
+            // Of a repository that is there and followed.
+            if before.is_some() && self.update { result.with("remote_url_changed", url != self.repo) } else { result }
         };
-        if before.is_none() && !self.clone || before.is_some() && !self.update {
+        if before.is_some() && !self.update {
             return Ok(Verdict::Unchanged(result(before.as_deref())));
         }
         let listing = if self.is_commit() && before.as_deref() == Some(&self.version) {
@@ -280,17 +279,37 @@ impl Resource for Git {
             if output.rc != 0 {
                 let error = output.error_text();
                 return Ok(Verdict::Failed(
-                    TaskResult::unchanged().with("msg", error.trim_end()).with("rc", output.rc).with("stderr", error),
+                    TaskResult::unchanged()
+                        .with("msg", error.trim_end())
+                        .with("cmd", format!("{} ls-remote {}", self.tool, self.repo))
+                        .with("rc", output.rc)
+                        .with("stdout", output.text())
+                        .with("stderr", error),
                 ));
             }
             output.text()
         };
         let Some((sha, branch)) = self.resolve(&listing) else {
-            return Ok(kit::failed(format!(
-                "Failed to checkout branch {}: the remote has no such version",
-                self.version
-            )));
+            return Ok(Verdict::Failed(
+                TaskResult::unchanged()
+                    .with("msg", format!("Failed to checkout branch {}: the remote has no such version", self.version))
+                    .with("cmd", format!("{} checkout --force {}", self.tool, self.version))
+                    .with("rc", 1)
+                    .with("stdout", "")
+                    .with(
+                        "stderr",
+                        format!("error: pathspec '{}' did not match any file(s) known to git\n", self.version),
+                    ),
+            ));
         };
+        if before.is_none() && !self.clone {
+            // As Ansible has it: told as a change each time, though nothing is done.
+            let change = kit::change(ChangeKind::Run, vec![], vec![]);
+            return Ok(Verdict::Change(Change {
+                result: TaskResult { changed: true, ..result(Some(&sha)) },
+                ..change
+            }));
+        }
         let depth = self.depth.filter(|_| !self.is_commit()).map(|d| d.to_string());
         let head_effects = self.effects(&head, &status, &sha);
         let Some(old) = &before else {
@@ -338,7 +357,9 @@ impl Resource for Git {
         let local = world.read(status.clone())?.text();
         let modified = !self.bare && local.lines().any(|l| !l.starts_with("??"));
         if modified && !self.force {
-            return Ok(kit::failed(format!("Local modifications exist in the destination: {} (force=no).", self.dest)));
+            let msg = format!("Local modifications exist in the destination: {} (force=no).", self.dest);
+            let result = TaskResult::unchanged().with("before", old.as_str()).with("msg", msg);
+            return Ok(Verdict::Failed(result));
         }
         if *old == sha && url == self.repo && !modified {
             let Some(archive) = &self.archive else { return Ok(Verdict::Unchanged(result(Some(old)))) };
@@ -379,10 +400,14 @@ impl Resource for Git {
             actions.push(self.exec(self.git(&["checkout", "--force", &sha])));
         }
         self.finish(&mut actions, &sha, false);
+        let mut result = result(Some(&sha));
+        if modified {
+            result = result.with("msg", format!("Local modifications exist in the destination: {}", self.dest));
+        }
         Ok(Verdict::Change(Change {
             diff: vec![kit::diff(&self.dest, format!("{old}\n"), format!("{sha}\n"))],
             opaque: true,
-            result: TaskResult { changed: true, ..result(Some(&sha)) },
+            result: TaskResult { changed: true, ..result },
             ..kit::change(ChangeKind::Change, actions, head_effects)
         }))
     }

@@ -105,10 +105,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     }
     let mut program = vec![args.str("binary_path")?.map_or_else(|| "helm".to_owned(), |p| task.path(&p))];
     if let Some(config) = args.raw("kubeconfig") {
-        let Some(file) = config.as_str() else {
-            return Err(Problem::unsupported("a `kubeconfig` that is a mapping").at(args.span("kubeconfig")).into());
-        };
-        program.push(format!("--kubeconfig={}", task.path(file)));
+        program.push(format!("--kubeconfig={}", super::common::kubectl::config_file(&args, config, &task)?));
     }
     for (name, option) in [
         ("context", "--kube-context"),

@@ -40,7 +40,7 @@ A relative name is looked for in the role's `vars/`, beside the task's file and 
 
 ## Differences from Ansible
 
-`hash_behaviour: merge` is not supported yet.
+`hash_behaviour: merge` merges with what the variable holds.
 ";
 
 pub static TYPE: ResourceType = ResourceType {

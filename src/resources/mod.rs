@@ -326,6 +326,8 @@ pub struct Setting<'a> {
     pub home: String,
     /// The user name of that identity.
     pub user: String,
+    /// The homes of other users that the arguments name by `~user`.
+    pub homes: std::collections::BTreeMap<String, String>,
     /// The task runs elsewhere than on its host (`delegate_to`).
     pub delegated: bool,
     /// `environment:` of the task, rendered.

@@ -47,9 +47,7 @@ pub static TYPE: ResourceType = ResourceType {
         if let Some(reason) = args.str("reason")? {
             packages.options.push(if reason == "explicit" { "--asexplicit" } else { "--asdeps" }.to_owned());
             if args.need("reason_for")? == "all" && packages.state != State::Absent {
-                return Err(crate::problem::Problem::unsupported("`reason_for: all` of `pacman`")
-                    .at(args.span("reason_for"))
-                    .into());
+                packages.mark = Some(reason == "explicit");
             }
         }
         if args.flag("upgrade")? {

@@ -50,6 +50,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             url: key.clone(),
             checksum: None,
             headers: vec![],
+            client: None,
             username: None,
             password: None,
             timeout: 30,

@@ -16,7 +16,8 @@ pub static TYPE: ResourceType = ResourceType {
     args: &[
         ArgSpec::new("policy", Kind::Str, "The policy (`targeted`)"),
         ArgSpec::new("state", Kind::Str, "The mode").choices(&["disabled", "enforcing", "permissive"]).required(),
-        ArgSpec::new("update_kernel_param", Kind::Bool, "Not supported yet").default("false"),
+        ArgSpec::new("update_kernel_param", Kind::Bool, "Change the kernel's parameter `selinux` too, by grubby")
+            .default("false"),
         ArgSpec::new("configfile", Kind::Path, "The file").aliases(&["conf", "file"]).default("/etc/selinux/config"),
     ],
     free_form: None,
@@ -27,15 +28,11 @@ struct Selinux {
     policy: Option<String>,
     state: String,
     file: String,
+    kernel: bool,
     task: Task,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    if args.flag("update_kernel_param")? {
-        return Err(Problem::unsupported("`update_kernel_param` of `selinux`")
-            .at(args.span("update_kernel_param"))
-            .into());
-    }
     let (policy, state) = (args.str("policy")?, args.need("state")?);
     if policy.is_none() && state != "disabled" {
         return Err(Problem::new("missing-argument", format!("`selinux` needs `policy` with `state: {state}`"))
@@ -43,7 +40,50 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             .into());
     }
     let task = Task::of(setting);
-    Ok(Arc::new(Selinux { policy, state, file: task.path(&args.need("configfile")?), task }))
+    Ok(Arc::new(Selinux {
+        policy,
+        state,
+        file: task.path(&args.need("configfile")?),
+        kernel: args.flag("update_kernel_param")?,
+        task,
+    }))
+}
+
+impl Selinux {
+    /// `selinux=0` on the command lines of all kernels, or on none.
+    fn kernel_parameter(&self, world: &View, edit: &mut Edit) -> Result<(), Stop> {
+        let argv = ["grubby", "--info=ALL"].map(str::to_owned).to_vec();
+        let said = world.read(argv.clone())?;
+        if said.rc != 0 {
+            let why = if said.rc == 127 { "the node has no grubby".to_owned() } else { said.error_text() };
+            return Err(Stop::Failed(format!("unable to get kernel boot parameters: {}", why.trim())));
+        }
+        let text = said.text();
+        let off =
+            |line: &str| line.trim_matches(['"', '\'']).split_whitespace().any(|w| w.trim_matches('"') == "selinux=0");
+        let lines: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("args=")).collect();
+        let disable = self.state == "disabled";
+        let done = if disable { lines.iter().all(|l| off(l)) } else { !lines.iter().any(|l| off(l)) };
+        if done {
+            return Ok(());
+        }
+        let change = if disable { "--args=selinux=0" } else { "--remove-args=selinux" };
+        edit.actions.push(self.task.exec(["grubby", "--update-kernel=ALL", change]));
+        let (with, without) = ("selinux=0\n", "");
+        let sides = if disable { (without, with) } else { (with, without) };
+        edit.diff.push(kit::diff("kernel parameters", sides.0, sides.1));
+        let after: String = text
+            .lines()
+            .map(|l| match l.strip_prefix("args=\"") {
+                Some(rest) if disable => format!("args=\"{} selinux=0\"\n", rest.trim_end_matches('"')),
+                Some(_) => format!("{}\n", l.replace(" selinux=0", "").replace("selinux=0", "")),
+                None => format!("{l}\n"),
+            })
+            .collect();
+        let output = crate::world::Output { rc: 0, stdout: after.into_bytes(), stderr: vec![] };
+        edit.effect(Query::Read { argv }, Answer::Output(output));
+        Ok(())
+    }
 }
 
 const ENFORCE: &str = "/sys/fs/selinux/enforce";
@@ -78,6 +118,9 @@ impl Resource for Selinux {
         let mut edit = Edit::default();
         if !lines.iter().map(String::as_str).eq(old.lines()) {
             edit = edits::write(world, &self.task, &self.file, &Own::mode(0o644), Some(&edits::joined(&lines)))?;
+        }
+        if self.kernel {
+            self.kernel_parameter(world, &mut edit)?;
         }
         let mut reboot = false;
         match (running, self.state.as_str()) {

@@ -2,6 +2,7 @@
 //!
 //! rsync's rules, without rsync: what differs is told by the world's tree of the node, and only that travels.
 
+mod delegated;
 mod filter;
 mod pull;
 mod push;
@@ -42,13 +43,13 @@ static ARGS: &[ArgSpec] = &[
         "`--exclude=…`, `--include=…`, `--chown=…` and what says no more than the arguments",
     )
     .default(""),
-    ArgSpec::new("link_dest", Kind::List, "not supported yet"),
+    ArgSpec::new("link_dest", Kind::List, "folders of the node: a file that is the same there is linked, not sent"),
     ArgSpec::new("compress", Kind::Bool, "accepted, without effect").default("yes"),
     ArgSpec::new("delay_updates", Kind::Bool, "accepted; each file is put in place atomically").default("yes"),
     ArgSpec::new("partial", Kind::Bool, "accepted, without effect").default("no"),
     ArgSpec::new("dest_port", Kind::Int, "accepted; the run's own connection is used"),
     ArgSpec::new("private_key", Kind::Path, "accepted; the run's own connection is used"),
-    ArgSpec::new("rsync_path", Kind::Str, "accepted; the node needs no rsync"),
+    ArgSpec::new("rsync_path", Kind::Str, "with `delegate_to`; else accepted, the node needs no rsync"),
     ArgSpec::new("rsync_timeout", Kind::Int, "accepted, without effect").default("0"),
     ArgSpec::new("set_remote_user", Kind::Bool, "accepted; the run's own connection is used").default("yes"),
     ArgSpec::new("ssh_connection_multiplexing", Kind::Bool, "accepted; the run's own connection is used").default("no"),
@@ -81,19 +82,12 @@ struct Manner {
     existing_only: bool,
     /// `--chown=USER:GROUP`.
     chown: (Option<String>, Option<String>),
+    /// Folders of the node whose files are linked to.
+    link_dest: Vec<String>,
     filter: Filter,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    if setting.delegated {
-        return Err(Problem::unsupported("`synchronize` with `delegate_to`")
-            .at(args.task_span())
-            .help("on one node `copy` with `remote_src: true` does it, or `command: rsync …`")
-            .into());
-    }
-    if !args.list("link_dest")?.is_empty() {
-        return Err(Problem::unsupported("`link_dest` of `synchronize`").at(args.span("link_dest")).into());
-    }
     let archive = args.bool("archive")?.unwrap_or(true);
     let part = |name: &str| -> Result<bool, Stop> { Ok(args.bool(name)?.unwrap_or(archive)) };
     let mut manner = Manner {
@@ -109,8 +103,12 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         checksum: args.flag("checksum")?,
         existing_only: args.flag("existing_only")?,
         chown: (None, None),
+        link_dest: args.list("link_dest")?,
         filter: Filter::default(),
     };
+    if setting.delegated {
+        return delegated::build(&args, &manner, setting);
+    }
     options(&args, &mut manner)?;
     if manner.delete && !manner.recursive && !manner.dirs {
         return Err(invalid("`delete` needs `recursive` or `dirs`").at(args.span("delete")).into());

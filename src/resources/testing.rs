@@ -39,6 +39,7 @@ impl Stage {
             home: "/root".to_owned(),
             user: "root".to_owned(),
             delegated: false,
+            homes: std::collections::BTreeMap::new(),
             environment: vec![],
             find_file: &|_, name| {
                 let path = std::path::PathBuf::from(name);

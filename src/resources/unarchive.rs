@@ -5,7 +5,9 @@
 
 mod on_node;
 mod options;
+mod transform;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -33,7 +35,7 @@ const OWN: &[ArgSpec] = &[
     ArgSpec::new(
         "extra_opts",
         Kind::List,
-        "further options for tar: `--strip-components=N`, `--no-same-owner`, `--exclude=…`",
+        "further options for tar: `--strip-components=N`, `--transform=…`, `--no-same-owner`, `--exclude=…`",
     ),
     ArgSpec::new("keep_newer", Kind::Bool, "keep files that are newer than the archive's").default("no"),
     ArgSpec::new("decrypt", Kind::Bool, "decrypt a vaulted archive").default("yes"),
@@ -86,6 +88,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
                 url: src.clone(),
                 checksum: None,
                 headers: vec![],
+                client: None,
                 username: None,
                 password: None,
                 timeout: 60,
@@ -128,7 +131,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 
 /// A member and where it goes.
 struct Target<'a> {
-    member: &'a Member,
+    member: Cow<'a, Member>,
     path: String,
 }
 
@@ -165,7 +168,14 @@ impl Resource for Unarchive {
             crate::node::Done::Ok(_) => None,
         });
         match failed {
-            None => Ok(change.result.clone()),
+            // What tar said although it went well: files it kept.
+            None => match done.last() {
+                Some(crate::node::Done::Ok(output)) if !output.stderr.is_empty() => {
+                    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+                    Ok(change.result.clone().with("extract_results", extract_results(0, &err)))
+                }
+                _ => Ok(change.result.clone()),
+            },
             Some((message, output)) => {
                 let err = String::from_utf8_lossy(&output.stderr).into_owned();
                 Err(TaskResult { changed: false, ..change.result.clone() }
@@ -200,10 +210,12 @@ impl Unarchive {
     fn targets<'a>(&self, listing: &'a Listing) -> Result<Vec<Target<'a>>, Stop> {
         let mut all = vec![];
         for member in &listing.members {
-            let Some(relative) = self.options.place(&member.path) else { continue };
+            let Some(relative) = self.options.place(&member.shown) else { continue };
             if relative.starts_with('/') || relative.split('/').any(|part| part == "..") {
                 return fail(format!("the archive's member {} would land outside of {}", member.shown, self.dest));
             }
+            let member =
+                if self.options.renames() { Cow::Owned(self.options.renamed(member)) } else { Cow::Borrowed(member) };
             all.push(Target { member, path: paths::clean(&paths::join(&self.dest, &relative)) });
         }
         Ok(all)
@@ -211,7 +223,7 @@ impl Unarchive {
 
     fn want_members(&self, view: &View, listing: &Listing) -> Result<(), Stop> {
         for target in self.targets(listing)? {
-            view.want(self.owner_queries(target.member));
+            view.want(self.owner_queries(&target.member));
             view.want([Query::Stat { path: target.path.clone(), follow: false }]);
             if matches!(target.member.kind, MemberKind::File { .. } | MemberKind::Hard(_)) {
                 view.want([Query::Digest { path: target.path.clone(), algorithm: Algorithm::Sha1 }]);
@@ -360,7 +372,8 @@ impl Unarchive {
                     Some(path) => UnpackSource::OnNode(path.to_owned()),
                     None => UnpackSource::Sent(blob.clone()),
                 };
-                actions.push(self.unpack(source));
+                let selected: Vec<String> = targets.iter().map(|t| listed_name(&t.member)).collect();
+                actions.push(self.unpack(source, &selected));
             }
             result = result.with("extract_results", extract_results(0, ""));
         }
@@ -378,12 +391,19 @@ impl Unarchive {
         }))
     }
 
-    fn unpack(&self, source: UnpackSource) -> Action {
+    /// `selected`: the names of the members that are wanted, where some are left out.
+    fn unpack(&self, source: UnpackSource, selected: &[String]) -> Action {
+        let mut include = self.options.include.clone();
+        // A command line holds so many.
+        if include.is_empty() && !self.options.exclude.is_empty() && selected.len() < 2000 {
+            // A folder stands for all that is in it.
+            include = selected.iter().filter(|n| !n.ends_with('/')).cloned().collect();
+        }
         Action::Unpack {
             source,
             dest: self.dest.clone(),
             options: self.options.for_tar(),
-            include: self.options.include.clone(),
+            include,
             exclude: self.options.exclude.clone(),
             keep_owner: self.keeps_owner(),
             owner: crate::node::Owner { user: self.attributes.owner.clone(), group: self.attributes.group.clone() },
@@ -421,7 +441,7 @@ impl Unarchive {
         targets: &[Target],
     ) -> Result<bool, Stop> {
         let Some(stat) = stat else { return Ok(false) };
-        let member = target.member;
+        let member = &*target.member;
         let kind = match &member.kind {
             MemberKind::Dir => FileKind::Directory,
             MemberKind::Link(_) => FileKind::Link,
@@ -471,7 +491,7 @@ impl Unarchive {
         old: Option<&Stat>,
         targets: &[Target],
     ) -> Result<Stat, Stop> {
-        let member = target.member;
+        let member = &*target.member;
         let mut stat = match &member.kind {
             MemberKind::Dir => resolved.fresh(FileKind::Directory, 4096),
             MemberKind::Link(to) => {
@@ -500,7 +520,7 @@ impl Unarchive {
                 answer: Ok(Answer::Stat(Some(stat.clone()))),
             }],
             MemberKind::File { .. } | MemberKind::Hard(_) => {
-                let digests = content_of(target.member, targets)
+                let digests = content_of(&target.member, targets)
                     .map(|(_, sha1)| (Algorithm::Sha1, sha1.to_owned()))
                     .into_iter()
                     .collect();
@@ -580,13 +600,21 @@ impl Unarchive {
     }
 }
 
+/// A member's name as tar takes it; a folder ends in a slash.
+fn listed_name(member: &Member) -> String {
+    match member.kind {
+        MemberKind::Dir => format!("{}/", member.shown.trim_end_matches('/')),
+        _ => member.shown.clone(),
+    }
+}
+
 /// Size and SHA-1 of a member's content; a hard link has that of the member it names.
 fn content_of<'a>(member: &'a Member, targets: &'a [Target]) -> Option<(u64, &'a str)> {
     let mut member = member;
     for _ in 0..16 {
         match &member.kind {
             MemberKind::File { size, sha1 } => return Some((*size, sha1)),
-            MemberKind::Hard(to) => member = targets.iter().map(|t| t.member).find(|m| m.path == *to)?,
+            MemberKind::Hard(to) => member = targets.iter().map(|t| &*t.member).find(|m| m.path == *to)?,
             MemberKind::Dir | MemberKind::Link(_) => return None,
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! The node's curl does it; what it is to do goes to its standard input, so that no secret stands on a command line.
 
+mod multipart;
+
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -26,8 +28,8 @@ const OWN: &[ArgSpec] = &[
         "json",
         "raw",
     ]),
-    ArgSpec::new("src", Kind::Path, "a file of the node that is sent"),
-    ArgSpec::new("remote_src", Kind::Bool, "accepted only as true together with `src`").default("no"),
+    ArgSpec::new("src", Kind::Path, "a file that is sent: of the control machine, with `remote_src` of the node"),
+    ArgSpec::new("remote_src", Kind::Bool, "`src` is on the node").default("no"),
     ArgSpec::new("headers", Kind::Dict, "further request headers"),
     ArgSpec::new("status_code", Kind::List, "codes that count as success").default("200"),
     ArgSpec::new("return_content", Kind::Bool, "return the answer's text").default("no"),
@@ -52,8 +54,8 @@ const OWN: &[ArgSpec] = &[
     ArgSpec::new("decompress", Kind::Bool, "decompress a compressed answer").default("yes"),
     ArgSpec::new("unredirected_headers", Kind::List, "accepted"),
     ArgSpec::new("use_netrc", Kind::Bool, "accepted").default("yes"),
-    ArgSpec::new("use_gssapi", Kind::Bool, "not supported yet").default("no"),
-    ArgSpec::new("ciphers", Kind::List, "not supported yet"),
+    ArgSpec::new("use_gssapi", Kind::Bool, "authenticate by Kerberos, where the node's curl can").default("no"),
+    ArgSpec::new("ciphers", Kind::List, "ciphers that are offered"),
 ];
 static ARGS: [ArgSpec; OWN.len() + COMMON.len()] = concat(OWN, COMMON);
 
@@ -75,10 +77,59 @@ struct Uri {
     creates: Option<String>,
     removes: Option<String>,
     dest: Option<String>,
+    /// What is sent behind curl's settings.
+    sent: Option<Vec<u8>>,
+    /// Ask for the answer although `dest` is as new.
+    force: bool,
+    /// Owner, group and mode of `dest`, for chown, chgrp and chmod; empty: as they come.
+    attributes: [String; 3],
     check_mode: bool,
     timeout: u64,
     env: Vec<(String, String)>,
 }
+
+/// curl with its settings in the first `$1` bytes of standard input, and what is sent behind them. With a file `$3` the answer goes there
+/// if its code is among `$2` and its content differs; behind the figures stands whether it changed, and its path.
+const WITH_FILES: &str = r#"
+settings=$(dd bs=1 count="$1" 2>/dev/null) || exit
+codes=$2 dest=$3 name=$4 owner=$5 group=$6 mode=$7 newer=$8
+if [ -z "$dest" ]; then
+exec curl --config /dev/fd/3 3<<END
+$settings
+END
+fi
+if [ -d "$dest" ]; then dest=${dest%/}/$name; fi
+new=$dest.kdeploy-$$
+trap 'rm -f -- "$new" "$new.2"' EXIT
+look() { [ ! -e "$dest" ] || { set -- $(ls -ldn -- "$dest"); echo "$1 $3 $4 $5"; }; }
+before=$(look) changed=0
+# Only what is newer than the file, unless it is forced.
+if [ "$newer" ] && [ -f "$dest" ]; then newer=$dest; else newer=; fi
+figures=$(curl --config /dev/fd/3 --output "$new" ${newer:+--time-cond "$newer"} 3<<END
+$settings
+END
+) || exit
+[ ! -e "$new" ] || cat -- "$new"
+printf '%s' "$figures"
+code=${figures#*--kdeploy--uri--}
+case " $codes " in *" ${code%% *} "*)
+  [ -e "$new" ] || : >"$new"
+  if ! cmp -s -- "$new" "$dest"; then
+    changed=1
+    if [ -e "$dest" ]; then
+      cp -p -- "$dest" "$new.2" && cat -- "$new" >"$new.2" && mv -f -- "$new.2" "$dest" || exit
+    else
+      mv -f -- "$new" "$dest" || exit
+    fi
+  fi
+  { [ -z "$owner" ] || chown -- "$owner" "$dest"; } && { [ -z "$group" ] || chgrp -- "$group" "$dest"; } &&
+    { [ -z "$mode" ] || chmod -- "$mode" "$dest"; } || exit
+  [ "$before" = "$(look)" ] || changed=1
+esac
+names=$(set -- $(ls -ld -- "$dest" 2>/dev/null); echo "$3 $4")
+look=$(look)
+printf ' %s %s %s %s' "$changed" "${look:--}" "${names:--}" "$dest"
+"#;
 
 /// Stands before the figures behind the answer's body.
 const MARK: &str = "\n--kdeploy--uri--";
@@ -88,21 +139,20 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 }
 
 fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> {
-    if args.flag("use_gssapi")? || args.raw("ciphers").is_some() {
-        return Err(Problem::unsupported("`use_gssapi` and `ciphers` of `uri`").at(args.task_span()));
-    }
-    for name in ["mode", "owner", "group"] {
-        if args.raw(name).is_some() {
-            return Err(Problem::unsupported(format!("`{name}` of `uri`"))
-                .at(args.span(name))
-                .help("a `file` task behind it sets them"));
-        }
-    }
     let url = args.need("url")?;
     let format = args.need("body_format")?;
     let mut headers: Vec<(String, String)> = args.dict("headers")?.into_iter().map(|(k, v)| (k, text_of(&v))).collect();
+    // What curl gets after its settings: bytes that a line of settings could not hold.
+    let mut sent: Option<Vec<u8>> = None;
     let body = match args.raw("body") {
         None => None,
+        Some(_) if format == "form-multipart" => {
+            let (bytes, kind) = multipart::body(args, setting)?;
+            headers.retain(|(k, _)| !k.eq_ignore_ascii_case("content-type"));
+            headers.push(("Content-Type".to_owned(), kind));
+            sent = Some(bytes);
+            None
+        }
         Some(body) => Some(match format.as_str() {
             "json" if matches!(body.kind(), ValueKind::String) => text_of(body),
             "json" => copy::python_json(body),
@@ -122,9 +172,6 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
                 })
                 .collect::<Vec<_>>()
                 .join("&"),
-            "form-multipart" => {
-                return Err(Problem::unsupported("`body_format: form-multipart`").at(args.span("body_format")));
-            }
             _ if matches!(body.kind(), ValueKind::Map | ValueKind::Seq) => copy::python_json(body),
             _ => text_of(body),
         }),
@@ -166,15 +213,28 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
             // Without a type curl calls it a form, and so does Ansible.
             config.set("data-raw", body);
         }
+        (None, Some(_)) if !args.flag("remote_src")? => {
+            let path = (setting.find_file)("files", &args.need("src")?).map_err(|p| p.or_at(args.span("src")))?;
+            sent = Some(std::fs::read(&path).map_err(|e| {
+                Problem::new("unreadable-file", format!("cannot read `{}`: {e}", path.display())).at(args.span("src"))
+            })?);
+        }
         (None, Some(src)) => {
-            if !args.flag("remote_src")? {
-                return Err(Problem::unsupported("sending a file of the control machine")
-                    .at(args.span("src"))
-                    .help("give its text as `body`, or `remote_src: yes` for a file of the node"));
-            }
             config.set("data-binary", &format!("@{src}"));
         }
         (None, None) => {}
+    }
+    if sent.is_some() {
+        config.set("data-binary", "@-");
+    }
+    if args.flag("use_gssapi")? {
+        config.flag("negotiate");
+        if args.str("url_username")?.is_none_or(|t| t.is_empty()) {
+            config.set("user", ":");
+        }
+    }
+    if let ciphers @ [_, ..] = args.list("ciphers")?.as_slice() {
+        config.set("ciphers", &ciphers.join(":"));
     }
     let redirects = args.need("follow_redirects")?;
     if matches!(redirects.as_str(), "all" | "yes")
@@ -203,9 +263,12 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         }
     }
     let dest = path("dest")?;
-    if let Some(dest) = &dest {
-        config.set("output", dest);
-    }
+    let mode = match args.mode("mode")? {
+        Some(super::ModeSpec::Octal(mode)) => format!("{mode:o}"),
+        Some(super::ModeSpec::Symbolic(text)) => text,
+        None => String::new(),
+    };
+    let attributes = [args.str("owner")?.unwrap_or_default(), args.str("group")?.unwrap_or_default(), mode];
     let status = args
         .list("status_code")?
         .iter()
@@ -221,6 +284,9 @@ fn decode(args: &Args, setting: &Setting) -> Result<Arc<dyn Resource>, Problem> 
         creates: path("creates")?,
         removes: path("removes")?,
         dest,
+        sent,
+        force: args.flag("force")?,
+        attributes,
         check_mode: setting.check_mode,
         timeout,
         env: setting.environment.clone(),
@@ -272,8 +338,7 @@ impl Resource for Uri {
         for path in [&self.creates, &self.removes].into_iter().flatten() {
             view.want([Query::Stat { path: path.clone(), follow: true }]);
         }
-        let skipped =
-            |msg: String| Ok(Verdict::Unchanged(TaskResult::unchanged().with("stdout", msg.clone()).with("msg", msg)));
+        let skipped = |msg: String| Ok(Verdict::Unchanged(TaskResult::unchanged().with("stdout", msg)));
         if let Some(path) = &self.creates
             && view.stat(path, true)?.is_some()
         {
@@ -289,9 +354,23 @@ impl Resource for Uri {
                 TaskResult::unchanged().with("msg", "remote module (uri) does not support check mode"),
             ));
         }
+        let mut stdin = self.config.clone().into_bytes();
+        let mut argv = ["curl", "--config", "-"].map(str::to_owned).to_vec();
+        if self.sent.is_some() || self.dest.is_some() {
+            let codes: Vec<String> = self.status.iter().map(u16::to_string).collect();
+            let name = self.url.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+            let name = if name.is_empty() { "index.html" } else { name };
+            let dest = self.dest.as_deref().unwrap_or_default();
+            argv = ["sh", "-c", WITH_FILES, "sh", &stdin.len().to_string(), &codes.join(" "), dest, name]
+                .map(str::to_owned)
+                .to_vec();
+            argv.extend(self.attributes.iter().cloned());
+            argv.push(if self.force { "" } else { "yes" }.to_owned());
+            stdin.extend(self.sent.iter().flatten());
+        }
         let spec = ExecSpec {
-            command: Command::Argv(["curl", "--config", "-"].map(str::to_owned).to_vec()),
-            stdin: Some(self.config.clone().into_bytes()),
+            command: Command::Argv(argv),
+            stdin: Some(stdin),
             env: self.env.clone(),
             timeout: self.timeout + 10,
             ..ExecSpec::default()
@@ -323,21 +402,28 @@ impl Resource for Uri {
         let status: u16 = figures.next().and_then(|code| code.parse().ok()).unwrap_or(0);
         let effective = figures.next().unwrap_or(&self.url).to_owned();
         let redirected = figures.next().is_some_and(|n| n.trim() != "0");
+        let wrote = figures.next() == Some("1");
+        // Of the file: mode, numbers of owner and group, size, names of both, and at last its path, which may hold blanks.
+        let file: Vec<&str> = figures.by_ref().take(6).collect();
+        let path = figures.collect::<Vec<_>>().join(" ");
         if output.rc != 0 || status == 0 {
             let why = said.lines().rfind(|l| l.starts_with("curl:")).unwrap_or(said.trim()).to_owned();
             let status_message = format!("Status code was -1 and not {:?}: Request failed: <{why}>", self.status);
             return Err(result.with("status", -1).with("msg", status_message).with("redirected", redirected));
         }
-        let mut result = TaskResult { changed: self.dest.is_some(), ..result };
+        let mut result = TaskResult { changed: wrote, ..result };
         // The last answer's headers, as Ansible names them.
         let block = said.rsplit("\r\n\r\n").find(|b| b.contains("HTTP/")).unwrap_or(&said);
         let mut lines = block.lines().skip_while(|l| !l.starts_with("HTTP/"));
         let reason = lines.next().and_then(|l| l.splitn(3, ' ').nth(2)).unwrap_or("").trim().to_owned();
-        let mut kind = String::new();
+        let (mut kind, mut length) = (String::new(), "unknown".to_owned());
         let mut cookies: Vec<(String, Value)> = vec![];
         let mut cookies_string: Vec<String> = vec![];
         for (name, value) in lines.filter_map(|l| l.split_once(':')) {
             let key = name.trim().to_lowercase().replace('-', "_");
+            if key == "content_length" {
+                value.trim().clone_into(&mut length);
+            }
             if key == "content_type" {
                 value.trim().clone_into(&mut kind);
             }
@@ -355,21 +441,30 @@ impl Resource for Uri {
                 result = result.with(&key, value.trim());
             }
         }
-        result = result
-            .with("status", status)
-            .with("url", effective)
-            .with("redirected", redirected)
-            .with("cookies", Value::from_pairs(cookies))
-            .with("cookies_string", cookies_string.join("; "))
-            .with(
-                "msg",
-                match status {
-                    200..300 => format!("OK ({} bytes)", content.len()),
-                    _ => format!("HTTP Error {status}: {reason}"),
-                },
-            );
-        if let Some(dest) = &self.dest {
-            result = result.with("path", dest.as_str());
+        result = result.with("status", status).with("url", effective).with("redirected", redirected).with(
+            "msg",
+            match status {
+                200..300 => format!("OK ({length} bytes)"),
+                _ => format!("HTTP Error {status}: {reason}"),
+            },
+        );
+        if (200..300).contains(&status) {
+            result =
+                result.with("cookies", Value::from_pairs(cookies)).with("cookies_string", cookies_string.join("; "));
+        }
+        if !path.is_empty() {
+            result = result.with("path", path);
+            if let [mode, uid, gid, size, owner, group] = file[..] {
+                let number = |text: &str| text.parse::<u64>().unwrap_or_default();
+                result = result
+                    .with("mode", octal(mode))
+                    .with("uid", number(uid))
+                    .with("gid", number(gid))
+                    .with("size", number(size))
+                    .with("owner", owner)
+                    .with("group", group)
+                    .with("state", "file");
+            }
         }
         if kind.contains("json")
             && let Ok(json) = serde_json::from_str::<serde_json::Value>(content)
@@ -387,6 +482,18 @@ impl Resource for Uri {
         let msg = format!("Status code was {status} and not [{}]: HTTP Error {status}: {reason}", wanted.join(", "));
         Err(TaskResult { changed: false, ..result }.with("msg", msg))
     }
+}
+
+/// `-rw-r--r--` as `0644`.
+fn octal(text: &str) -> String {
+    let bits = text.bytes().skip(1).take(9).enumerate().fold(0_u32, |mode, (i, c)| {
+        let place = 8 - i;
+        let set = u32::from(!matches!(c, b'-' | b'S' | b'T')) << place;
+        // Set-id and sticky bits stand in the place of `x`.
+        let special = if matches!(c, b's' | b'S' | b't' | b'T') { 1 << (9 + place / 3) } else { 0 };
+        mode | set | special
+    });
+    format!("{bits:04o}")
 }
 
 /// A place that an answer names, as an address of its own.
@@ -414,5 +521,6 @@ mod tests {
         config.set("data-raw", "a \"b\"\n\\c").flag("silent");
         assert_eq!(config.0, "data-raw = \"a \\\"b\\\"\\n\\\\c\"\nsilent\n");
         assert_eq!(urlencode("a b&ä"), "a+b%26%C3%A4");
+        assert_eq!([octal("-rw-r-----"), octal("-rwsr-xr-T"), octal("drwxr-sr-t")], ["0640", "5754", "3755"]);
     }
 }

@@ -13,7 +13,6 @@ use super::group::{ENTRY, UNASSIGNED, failed_tool, field, has_shadow_tools, numb
 use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done, Owner};
-use crate::problem::Problem;
 use crate::template::Unknown;
 use crate::world::{Account, Answer, Effect, FileKind, GroupEntry, Query, Stat, Stop, View};
 
@@ -48,8 +47,7 @@ Only what is given is compared. `password` is a hash (`password_hash` filter) an
 
 ## Differences from Ansible
 
-`local` has no effect of its own. `ssh_key_passphrase`, `seuser`, `login_class`, `profile`, `role`, `authorization`, `hidden` and \
-`password_expire_account_disable` are not supported yet. On a node with only busybox an existing account's number, home, shell and comment \
+`local` has no effect of its own; `login_class`, `profile`, `role`, `authorization` and `hidden` have none on Linux, with Ansible too. On a node with only busybox an existing account's number, home, shell and comment \
 cannot be changed.
 ";
 
@@ -131,6 +129,8 @@ struct User {
     expires: Option<Option<i64>>,
     /// chage's option, the line of `chage -l`, the wanted days.
     ageing: Vec<(&'static str, &'static str, i64)>,
+    /// Days after the password's end until the account is closed.
+    inactive: Option<i64>,
     extra: Vec<String>,
     task: Task,
 }
@@ -140,7 +140,14 @@ const MAKE_KEY: &str = r#"
 umask 077
 [ -d "$1" ] || { mkdir -p -- "$1" && chown -- "$2:" "$1"; } || exit
 [ -n "$3" ] || set -- "$1" "$2" "ansible-generated on $(uname -n)" "$4" "$5" "$6"
-ssh-keygen -q -t "$4" ${6:+-b "$6"} -N '' -C "$3" -f "$5" </dev/null || exit
+if [ -n "$KDEPLOY_PASSPHRASE" ]; then
+  # It is asked for by a program, as it must not stand on a command line.
+  ask=$(mktemp) && printf '#!/bin/sh\nprintf "%%s\\n" "$KDEPLOY_PASSPHRASE"\n' >"$ask" && chmod 700 "$ask" || exit
+  SSH_ASKPASS=$ask SSH_ASKPASS_REQUIRE=force DISPLAY=${DISPLAY:-:0} setsid ssh-keygen -q -t "$4" ${6:+-b "$6"} -C "$3" -f "$5" </dev/null >/dev/null
+  rc=$?; rm -f -- "$ask"; [ $rc = 0 ] || exit $rc
+else
+  ssh-keygen -q -t "$4" ${6:+-b "$6"} -N '' -C "$3" -f "$5" </dev/null || exit
+fi
 chown -- "$2:" "$5" "$5.pub" && ssh-keygen -lf "$5" && cat -- "$5.pub"
 "#;
 
@@ -149,23 +156,10 @@ struct Key {
     bits: Option<i64>,
     file: Option<String>,
     comment: Option<String>,
+    passphrase: Option<String>,
 }
 
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
-    for name in [
-        "hidden",
-        "seuser",
-        "login_class",
-        "profile",
-        "authorization",
-        "role",
-        "ssh_key_passphrase",
-        "password_expire_account_disable",
-    ] {
-        if args.given(name) {
-            return Err(Problem::unsupported(format!("`{name}` of `user`")).at(args.span(name)).into());
-        }
-    }
     let task = Task::of(setting);
     let expires = args.float("expires")?.map(|seconds| {
         #[expect(clippy::cast_possible_truncation, reason = "a date in days fits")]
@@ -182,6 +176,9 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         }
     }
     let mut extra = vec![];
+    if let Some(user) = args.str("seuser")? {
+        extra.extend(["-Z".to_owned(), user]);
+    }
     if let Some(umask) = args.str("umask")? {
         extra.extend(["-K".to_owned(), format!("UMASK={umask}")]);
     }
@@ -190,6 +187,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             extra.extend(["-K".to_owned(), format!("{key}={n}")]);
         }
     }
+    let inactive = args.int("password_expire_account_disable")?;
     let password = args.str("password")?;
     if password.as_ref().is_some_and(|p| p.contains([':', '\n'])) {
         let hidden = Value::from("(hidden)");
@@ -222,12 +220,14 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
                 bits: args.int("ssh_key_bits")?,
                 file: args.str("ssh_key_file")?,
                 comment: args.str("ssh_key_comment")?,
+                passphrase: args.str("ssh_key_passphrase")?.filter(|p| !p.is_empty()),
             })
         } else {
             None
         },
         expires,
         ageing,
+        inactive,
         extra,
         task,
     }))
@@ -443,6 +443,7 @@ impl Resource for User {
             Some(account) => self.modify(world, account)?,
         };
         self.age(world, !created, &mut work)?;
+        self.close(world, !created, &mut work)?;
         if let Some(account) = &before
             && self.create_home
             && !(self.move_home && after.home != account.home)

@@ -8,6 +8,7 @@ use super::kit::{self, Task};
 use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Command, Done, ExecSpec};
 use crate::problem::Problem;
+use crate::template::pyregex::{Flags, PyRegex};
 use crate::world::{FileKind, Query, Stat, Stop, View};
 
 pub static TYPE: ResourceType = ResourceType {
@@ -26,8 +27,8 @@ pub static TYPE: ResourceType = ResourceType {
             .default("started")
             .choices(&["absent", "drained", "present", "started", "stopped"]),
         ArgSpec::new("path", Kind::Path, "A file"),
-        ArgSpec::new("search_regex", Kind::Str, "What the file must hold"),
-        ArgSpec::new("exclude_hosts", Kind::List, "Not supported yet"),
+        ArgSpec::new("search_regex", Kind::Str, "What the file must hold, or the port must say"),
+        ArgSpec::new("exclude_hosts", Kind::List, "Hosts whose connections do not count for `drained`"),
         ArgSpec::new("sleep", Kind::Int, "Seconds between tries").default("1"),
         ArgSpec::new("msg", Kind::Str, "Message of the failure"),
     ],
@@ -50,8 +51,9 @@ struct Wait {
     delay: i64,
     sleep: i64,
     connect: i64,
-    regex: Option<String>,
+    regex: Option<PyRegex>,
     states: Vec<String>,
+    exclude: Vec<String>,
     msg: Option<String>,
     task: Task,
 }
@@ -59,10 +61,13 @@ struct Wait {
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let task = Task::of(setting);
     kit::exclusive(&args, "port", "path")?;
-    if args.given("exclude_hosts") {
-        return Err(Problem::unsupported("`exclude_hosts` of `wait_for`").at(args.span("exclude_hosts")).into());
-    }
     let state = args.need("state")?;
+    let exclude = args.list("exclude_hosts")?;
+    if !exclude.is_empty() && state != "drained" {
+        return Err(Problem::new("invalid-argument", "`exclude_hosts` is for `state: drained`")
+            .at(args.span("exclude_hosts"))
+            .into());
+    }
     let what = match (args.int("port")?, args.str("path")?) {
         (Some(port), _) => match u16::try_from(port) {
             Ok(port) => What::Port(args.need("host")?, port),
@@ -72,10 +77,12 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         (None, None) => What::Time,
     };
     let regex = args.str("search_regex")?;
+    let flags = Flags { multiline: true, ..Flags::default() };
+    let regex = regex
+        .map(|text| PyRegex::new(&text, flags))
+        .transpose()
+        .map_err(|e| Problem::new("invalid-argument", e.to_string()).at(args.span("search_regex")))?;
     match (&what, &regex) {
-        (What::Port(..), Some(_)) => {
-            return Err(Problem::unsupported("`search_regex` of a port").at(args.span("search_regex")).into());
-        }
         (What::Path(_), _) if state == "drained" => {
             return Err(Problem::new("invalid-argument", "`state: drained` is for a port")
                 .at(args.span("state"))
@@ -90,19 +97,43 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         delay: args.int("delay")?.unwrap_or(0).max(0),
         sleep: args.int("sleep")?.unwrap_or(1).max(1),
         connect: args.int("connect_timeout")?.unwrap_or(5).max(1),
-        regex: regex.map(|r| posix(&r)),
+        regex,
         states: args.list("active_connection_states")?,
+        exclude,
         msg: args.str("msg")?,
         task,
     }))
 }
 
-/// A regular expression for `grep -E`: Python's classes written as POSIX has them.
+/// A regular expression for `grep -E`, where grep knows no Perl's: Python's classes and groups written as POSIX has them.
 fn posix(regex: &str) -> String {
+    let mut text = regex.to_owned();
+    while let Some(at) = text.find("(?P<") {
+        let Some(end) = text[at..].find('>') else { break };
+        text.replace_range(at + 1..=at + end, "");
+    }
     [("\\d", "[0-9]"), ("\\s", "[[:space:]]"), ("\\S", "[^[:space:]]"), ("\\w", "[[:alnum:]_]"), ("(?:", "(")]
         .iter()
-        .fold(regex.to_owned(), |text, (from, to)| text.replace(from, to))
+        .fold(text, |text, (from, to)| text.replace(from, to))
 }
+
+/// Whether standard input holds a pattern: Perl's (`$p`), which is nearly Python's, or where grep has none of that `$e`.
+const MATCH: &str =
+    "match() { if printf x | grep -Pzq x 2>/dev/null; then grep -aPzq -e \"(?m)$p\"; else grep -aEq -e \"$e\"; fi; }; ";
+
+/// What the port `$1:$2` says, until it holds the pattern or `$3` seconds are over.
+const LISTEN: &str = r#"
+listen() { if command -v bash >/dev/null 2>&1; then
+  timeout "$(($3 + 1))" bash -c 'exec 3<>"/dev/tcp/$1/$2" || exit 1
+    all= end=$((SECONDS + $3)) p=$4
+    while :; do
+      IFS= read -r -d "" -t 0.2 -n 4096 part <&3; rc=$?
+      all+=$part; printf %s "$part"
+      if printf %s "$all" | grep -aPzq -e "(?m)$p" 2>/dev/null || [ "$SECONDS" -ge "$end" ]; then break; fi
+      if [ "$rc" = 1 ] && [ -z "$part" ]; then break; fi
+    done' bash "$1" "$2" "$3" "$p" 2>/dev/null
+else sleep "$3" | timeout "$3" nc "$1" "$2" 2>/dev/null; fi; }
+"#;
 
 /// Waits until a test holds: `test` is put after `until`; `$1` timeout, `$2` pause, then the test's own arguments.
 fn until(test: &str) -> String {
@@ -115,6 +146,23 @@ fn until(test: &str) -> String {
 const CONNECT: &str = "if command -v nc >/dev/null 2>&1; then nc -z -w \"$3\" \"$1\" \"$2\" </dev/null >/dev/null 2>&1; \
      elif command -v bash >/dev/null 2>&1; then timeout \"$3\" bash -c 'exec 3<>\"/dev/tcp/$1/$2\"' bash \"$1\" \"$2\" 2>/dev/null; \
      else cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qi \":$4 [0-9A-F]*:0000 0A\"; fi";
+
+/// Whether connections of the pattern `$1` are there, those of the hosts `$2`… not counted: the kernel writes an address's four bytes
+/// backwards.
+const CONNECTED: &str = r#"
+connected() {
+  lines=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -E "$1"); shift
+  for host do
+    for address in $(getent ahostsv4 "$host" 2>/dev/null | cut -d' ' -f1 | sort -u) "$host"; do
+      case $address in *[!0-9.]*) continue; esac
+      hex=$(IFS=.; set -- $address; printf '%02X%02X%02X%02X' "$4" "$3" "$2" "$1")
+      lines=$(printf '%s
+' "$lines" | grep -Ev " [0-9A-F]*$hex:[0-9A-F]* [0-9A-F][0-9A-F] ")
+    done
+  done
+  [ -n "$lines" ]
+}
+"#;
 
 /// TCP states as /proc/net/tcp numbers them.
 const STATES: &[(&str, &str)] = &[
@@ -151,7 +199,7 @@ impl Wait {
             .with("match_groups", Value::from(Vec::<String>::new()))
             .with("path", path)
             .with("port", port)
-            .with("search_regex", self.regex.as_deref().map_or(none(), Value::from))
+            .with("search_regex", self.regex.as_ref().map_or(none(), |r| Value::from(r.pattern())))
             .with("state", self.state.as_str())
     }
 
@@ -168,7 +216,7 @@ impl Wait {
                     _ => Ok(None),
                 }
             }
-            What::Port(host, port) if is_local(host) && self.state != "drained" => {
+            What::Port(host, port) if is_local(host) && self.state != "drained" && self.regex.is_none() => {
                 let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
                 world.want(tables.map(|p| Query::Content { path: p.to_owned() }));
                 let mut listens = false;
@@ -185,14 +233,30 @@ impl Wait {
         }
     }
 
+    /// The result with what the pattern's groups took of the text.
+    fn matched(&self, result: TaskResult, done: &[Done]) -> TaskResult {
+        let text = done.last().map(|d| kit::output_of(d).text()).unwrap_or_default();
+        let Some((regex, found)) = self.regex.as_ref().and_then(|r| Some((r, r.search(&text).ok()??))) else {
+            return result;
+        };
+        let group = |i| found.group(&text, i).map_or(Value::from(()), Value::from);
+        let groups: Vec<Value> = (1..=regex.group_count()).map(group).collect();
+        let named = regex.group_names().map(|(i, name)| (name.to_owned(), group(i)));
+        result.with("match_groups", groups).with("match_groupdict", kit::map(named))
+    }
+
     fn action(&self) -> Action {
         let (timeout, sleep) = (self.timeout.to_string(), self.sleep.to_string());
         let not = if self.wants_presence() { "" } else { "! " };
+        let mut after = "";
         let (test, args): (String, Vec<String>) = match &self.what {
             What::Path(path) => match &self.regex {
-                Some(regex) => {
-                    (format!("{not}grep -Eq -e \"$2\" -- \"$1\" 2>/dev/null"), vec![path.clone(), regex.clone()])
+                // Its content is given back: the groups that were matched are told of it.
+                Some(_) if self.wants_presence() => {
+                    after = "; head -c 1000000 -- \"$1\"";
+                    ("match <\"$1\" 2>/dev/null".to_owned(), vec![path.clone()])
                 }
+                Some(_) => ("! match <\"$1\" 2>/dev/null".to_owned(), vec![path.clone()]),
                 None => (format!("{not}test -e \"$1\""), vec![path.clone()]),
             },
             What::Port(_, port) if self.state == "drained" => {
@@ -202,7 +266,16 @@ impl Wait {
                     .map(|(_, code)| *code)
                     .collect();
                 let pattern = format!(":{port:04X} [0-9A-F]*:[0-9A-F]* ({})", states.join("|"));
-                ("! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -Eq \"$1\"".to_owned(), vec![pattern])
+                let mut args = vec![pattern];
+                args.extend(self.exclude.iter().cloned());
+                ("! connected \"$@\"".to_owned(), args)
+            }
+            What::Port(host, port) if self.regex.is_some() && self.wants_presence() => {
+                after = "; printf %s \"$said\"";
+                (
+                    "{ said=$(listen \"$@\"); printf %s \"$said\" | match; }".to_owned(),
+                    vec![host.clone(), port.to_string(), self.connect.to_string()],
+                )
             }
             What::Port(host, port) => (
                 format!("{not}{{ {CONNECT}; }}"),
@@ -210,7 +283,18 @@ impl Wait {
             ),
             What::Time => (String::new(), vec![]),
         };
-        let mut argv = vec!["sh".to_owned(), "-c".to_owned(), until(&test), "sh".to_owned(), timeout, sleep];
+        let (mut text, mut patterns) = (String::new(), vec![]);
+        if let Some(regex) = &self.regex {
+            text = format!("p=$1 e=$2; shift 2; {MATCH}{LISTEN}");
+            patterns = vec![regex.pattern().to_owned(), posix(regex.pattern())];
+        } else if self.state == "drained" {
+            CONNECTED.clone_into(&mut text);
+        }
+        text.push_str(&until(&test));
+        text.push_str(after);
+        let mut argv = vec!["sh".to_owned(), "-c".to_owned(), text, "sh".to_owned()];
+        argv.extend(patterns);
+        argv.extend([timeout, sleep]);
         argv.extend(args);
         ExecSpec {
             command: Command::Argv(argv),
@@ -264,16 +348,19 @@ impl Resource for Wait {
     }
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
-        let Some((message, output)) = kit::failure(done) else { return Ok(change.result.clone()) };
+        let Some((message, output)) = kit::failure(done) else { return Ok(self.matched(change.result.clone(), done)) };
         let what = match &self.what {
             What::Path(path) => match (&self.regex, self.wants_presence()) {
-                (Some(regex), _) => format!("Timeout when waiting for search string {regex} in {path}"),
+                (Some(regex), _) => format!("Timeout when waiting for search string {} in {path}", regex.pattern()),
                 (None, true) => format!("Timeout when waiting for file {path}"),
                 (None, false) => format!("Timeout when waiting for {path} to be absent."),
             },
-            What::Port(host, port) => match self.state.as_str() {
-                "drained" => format!("Timeout when waiting for {host}:{port} to drain"),
-                "absent" | "stopped" => format!("Timeout when waiting for {host}:{port} to stop."),
+            What::Port(host, port) => match (self.state.as_str(), &self.regex) {
+                ("started" | "present", Some(regex)) => {
+                    format!("Timeout when waiting for search string {} in {host}:{port}", regex.pattern())
+                }
+                ("drained", _) => format!("Timeout when waiting for {host}:{port} to drain"),
+                ("absent" | "stopped", _) => format!("Timeout when waiting for {host}:{port} to stop."),
                 _ => format!("Timeout when waiting for {host}:{port}"),
             },
             What::Time => message.to_owned(),

@@ -34,7 +34,15 @@ pub enum Query {
     Facts,
 }
 
+/// A shell text for an entry of `$1` (passwd, group) by its number `$2`: busybox has no getent.
+pub const ENTRY_BY_NUMBER: &str = "getent \"$1\" \"$2\" 2>/dev/null || grep -m 1 \"^[^:]*:[^:]*:$2:\" \"/etc/$1\"";
+
 impl Query {
+    /// The name behind a number is in its answer.
+    pub fn entry(database: &str, id: u32) -> Self {
+        Self::Read { argv: ["sh", "-c", ENTRY_BY_NUMBER, "sh", database, &id.to_string()].map(str::to_owned).to_vec() }
+    }
+
     /// What is asked, in words that stay the same from a plan to its apply.
     pub fn words(&self) -> String {
         match self {

@@ -267,7 +267,8 @@ pub fn implied(known: &HashMap<Query, Answer>, query: &Query) -> Option<Answer> 
             match argv[..] {
                 // They only add to what `stat` tells; without them it is told as of a node that lacks these tools.
                 ["stat" | "file" | "lsattr", ..] => Some(Answer::Output(Output { rc: 127, ..Output::default() })),
-                ["getent", database @ ("passwd" | "group"), key] => {
+                ["getent", database @ ("passwd" | "group"), key]
+                | ["sh", "-c", super::query::ENTRY_BY_NUMBER, "sh", database @ ("passwd" | "group"), key] => {
                     let line = database_line(known, &format!("/etc/{database}"), key)?;
                     let (rc, text) = line.map_or((2, String::new()), |line| (0, format!("{line}\n")));
                     Some(Answer::Output(Output { rc, stdout: text.into_bytes(), stderr: vec![] }))

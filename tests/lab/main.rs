@@ -18,6 +18,7 @@ mod harden;
 mod ledger;
 mod logins;
 mod migration;
+mod modules;
 mod node;
 mod resume;
 mod twins;

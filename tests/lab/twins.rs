@@ -35,7 +35,7 @@ const OWN: [&str; 19] = [
 ];
 
 /// Every path below the upper folder: kind, mode, owner, content or target.
-fn tree(root: &Path) -> BTreeMap<String, String> {
+pub fn tree(root: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -19,6 +19,9 @@ struct Written {
     /// Paths that are not compared: a regular expression.
     #[serde(default)]
     leave: Option<String>,
+    /// On lab nodes: a shell text that says what a step left behind.
+    #[serde(default)]
+    state: Option<String>,
     cases: Map<String, Value>,
 }
 
@@ -28,17 +31,24 @@ pub struct File {
     pub needs: Vec<String>,
     pub umask: String,
     pub leave: Option<fancy_regex::Regex>,
+    /// On lab nodes: what says how a step left the node.
+    pub state: Option<String>,
     pub cases: Vec<Case>,
 }
 
 pub struct Case {
     pub name: String,
     pub steps: Vec<Step>,
-    /// Keys of the result that are not compared.
+    /// Keys of the result that are not compared, and those of whose value only the keys are.
     pub apart: Vec<String>,
+    pub keys: Vec<String>,
     /// Why kdeploy is different on purpose: in all steps, or in those in check mode only.
     pub differs: Option<String>,
     pub check_differs: Option<String>,
+    /// What says how a step left the node, if not what the file says.
+    pub state: Option<String>,
+    /// The facts are what the module is for: they are compared too.
+    pub facts: bool,
     /// Where kdeploy still differs and should not (open.yml): it must, so that the mark goes when it is mended.
     pub open: Option<String>,
 }
@@ -66,36 +76,38 @@ impl Step {
     }
 }
 
-pub fn read(path: &Path) -> Result<File, Box<dyn std::error::Error>> {
+/// `often`: arguments are run twice in check mode and twice in earnest; else not a second time in check mode.
+pub fn read(path: &Path, often: bool) -> Result<File, Box<dyn std::error::Error>> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let written: Written = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
     let module = written.module.unwrap_or_else(|| format!("ansible.builtin.{name}"));
     let only = std::env::var("KDEPLOY_PROOF_CASE").ok();
     let list = std::fs::read_to_string(path.with_file_name("../open.yml")).unwrap_or_default();
-    let open: BTreeMap<String, BTreeMap<String, String>> = serde_yaml::from_str(&list)?;
-    let open = open.get(&name).cloned().unwrap_or_default();
+    let open: Option<BTreeMap<String, BTreeMap<String, String>>> = serde_yaml::from_str(&list).unwrap_or_default();
+    let open = open.unwrap_or_default().get(&name).cloned().unwrap_or_default();
     let mut cases = vec![];
     for (case, value) in written.cases {
         if only.as_ref().is_some_and(|o| *o != case) {
             continue;
         }
-        let (steps, apart, differs, check_differs) = match value {
-            Value::Array(steps) => (steps, vec![], None, None),
+        let (steps, apart, keys, facts, [differs, check_differs, state]) = match value {
+            Value::Array(steps) => (steps, vec![], vec![], false, [None, None, None]),
             Value::Object(mut map) => {
                 let list = |v: Option<Value>| serde_json::from_value::<Vec<String>>(v.unwrap_or(json!([])));
                 let steps = map.remove("steps").and_then(|v| v.as_array().cloned()).ok_or("`steps` is missing")?;
-                let apart = list(map.remove("apart"))?;
-                let mut text = |key: &str| map.remove(key).and_then(|v| v.as_str().map(str::to_owned));
-                let (differs, check_differs) = (text("differs"), text("check_differs"));
+                let (apart, keys) = (list(map.remove("apart"))?, list(map.remove("keys"))?);
+                let facts = map.remove("facts").is_some();
+                let texts = ["differs", "check_differs", "state"]
+                    .map(|key| map.remove(key).and_then(|v| v.as_str().map(str::to_owned)));
                 if let Some(key) = map.keys().next() {
                     return Err(format!("case {case}: `{key}` is not known").into());
                 }
-                (steps, apart, differs, check_differs)
+                (steps, apart, keys, facts, texts)
             }
             other => return Err(format!("case {case}: {other}").into()),
         };
         let open = open.get(&case).cloned();
-        let mut case = Case { name: case, steps: vec![], apart, differs, check_differs, open };
+        let mut case = Case { name: case, steps: vec![], apart, keys, differs, check_differs, state, facts, open };
         let mut last: Option<Map<String, Value>> = None;
         for step in steps {
             match step {
@@ -111,7 +123,9 @@ pub fn read(path: &Path) -> Result<File, Box<dyn std::error::Error>> {
                     add(&mut case, "in check mode", None, Some(checked(&task)));
                     add(&mut case, "in earnest", None, Some(task.clone()));
                     if !once {
-                        add(&mut case, "again in check mode", None, Some(checked(&task)));
+                        if often {
+                            add(&mut case, "again in check mode", None, Some(checked(&task)));
+                        }
                         add(&mut case, "again in earnest", None, Some(task.clone()));
                     }
                     last = Some(task);
@@ -122,7 +136,14 @@ pub fn read(path: &Path) -> Result<File, Box<dyn std::error::Error>> {
         cases.push(case);
     }
     let leave = written.leave.map(|l| fancy_regex::Regex::new(&l)).transpose()?;
-    Ok(File { leave, name, needs: written.needs, umask: written.umask.unwrap_or_else(|| "022".to_owned()), cases })
+    Ok(File {
+        leave,
+        name,
+        needs: written.needs,
+        state: written.state,
+        umask: written.umask.unwrap_or_else(|| "022".to_owned()),
+        cases,
+    })
 }
 
 fn add(case: &mut Case, what: &'static str, hand: Option<String>, task: Option<Map<String, Value>>) {

@@ -7,11 +7,20 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use crate::case::File;
-use crate::sides::Side;
+use super::case::File;
+
+/// What a program did: by the name of the task, its status and result, and what was in the case's folder.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+pub struct Side {
+    pub records: BTreeMap<String, (String, Map<String, Value>)>,
+    pub shots: BTreeMap<String, BTreeMap<String, String>>,
+    /// What it printed.
+    pub output: String,
+    pub root: String,
+}
 
 /// Not of the module's result: the engine's own keys, and what differs from run to run.
-const APART: [&str; 17] = [
+const APART: [&str; 16] = [
     "changed",
     "failed",
     "skipped",
@@ -28,7 +37,6 @@ const APART: [&str; 17] = [
     "end",
     "delta",
     "elapsed",
-    "ansible_facts",
 ];
 /// What is at the path. In check mode kdeploy tells what there will be, ansible what there is; of a failure ansible tells it too.
 const OF_THE_PATH: [&str; 8] = ["uid", "gid", "owner", "group", "mode", "state", "size", "details"];
@@ -57,6 +65,9 @@ pub fn differences(file: &File, theirs: &Side, ours: &Side) -> Vec<String> {
                 found.push(format!("{name}: theirs {} ({}), ours {} ({})", a.0, said(&a.1), b.0, said(&b.1)));
             } else {
                 let mut apart: Vec<&str> = case.apart.iter().map(String::as_str).collect();
+                if !case.facts {
+                    apart.push("ansible_facts");
+                }
                 let (theirs, mut own) = (cleaned(&a.1, theirs), cleaned(&b.1, ours));
                 if a.0 == "failed" {
                     // What went wrong is told in each program's own words.
@@ -71,6 +82,7 @@ pub fn differences(file: &File, theirs: &Side, ours: &Side) -> Vec<String> {
                     let next = next.and_then(|n| ours.records.get(&n)).map(|r| cleaned(&r.1, ours)).unwrap_or_default();
                     own.retain(|key, value| theirs.contains_key(key) || next.get(key) != Some(value));
                 }
+                let (theirs, own) = (only_keys(theirs, &case.keys), only_keys(own, &case.keys));
                 results(&name, &theirs, &own, &apart, &mut found);
             }
             let none = BTreeMap::new();
@@ -105,6 +117,16 @@ pub fn differences(file: &File, theirs: &Side, ours: &Side) -> Vec<String> {
         }
     }
     all
+}
+
+/// Values that differ from moment to moment, of which only the keys are compared.
+fn only_keys(mut result: Map<String, Value>, keys: &[String]) -> Map<String, Value> {
+    for key in keys {
+        if let Some(map) = result.get_mut(key).and_then(Value::as_object_mut) {
+            map.values_mut().for_each(|v| *v = json!("…"));
+        }
+    }
+    result
 }
 
 fn said(result: &Map<String, Value>) -> String {

@@ -9,16 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::Digest;
 
 use crate::case::{Case, File};
-
-/// What a program did: by the name of the task, its status and result, and what was in the case's folder.
-#[derive(Default, serde::Serialize, serde::Deserialize)]
-pub struct Side {
-    pub records: BTreeMap<String, (String, Map<String, Value>)>,
-    pub shots: BTreeMap<String, BTreeMap<String, String>>,
-    /// What it printed.
-    pub output: String,
-    pub root: String,
-}
+use crate::compare::Side;
 
 /// A process that ends with the test.
 struct Running(Child);
@@ -105,13 +96,45 @@ fn playbook(cases: &[&Case], root: &Path, url: &str, shots: bool) -> std::io::Re
     std::fs::write(root.join("site.yml"), play.to_string())
 }
 
-/// With KDEPLOY_PROOF_CACHE=FOLDER, what ansible did with a case is kept there and not done again: for work on cases.
+/// A digest of everything a case's outcome rests on besides its steps: the files, what runs ansible, and which ansible it is.
+fn fixtures() -> std::io::Result<String> {
+    let mut digest = sha2::Sha256::new();
+    let mut todo: Vec<PathBuf> = ["files", "python", "callback"].iter().map(|f| here().join(f)).collect();
+    let mut found = vec![];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.is_dir() && !path.is_symlink() {
+                todo.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    for path in found.iter().filter(|p| !p.to_string_lossy().contains("__pycache__")) {
+        digest.update(path.strip_prefix(here()).unwrap_or(path).to_string_lossy().as_bytes());
+        digest.update(std::fs::read(path)?);
+    }
+    let bin = std::env::var_os("KDEPLOY_ANSIBLE").map(PathBuf::from).unwrap_or_default();
+    let version = Command::new(bin.join("python"))
+        .args(["-Ic", "import importlib.metadata as m; print(m.version('ansible-core'))"])
+        .output()?;
+    digest.update(&version.stdout);
+    Ok(hex::encode(digest.finalize()))
+}
+
+/// With KDEPLOY_PROOF_CACHE=FOLDER, what ansible did with a case is kept there and not done again as long as the case and all it rests on
+/// stay the same.
 pub fn ansible(file: &File) -> std::io::Result<Side> {
     let Some(cache) = std::env::var_os("KDEPLOY_PROOF_CACHE").map(PathBuf::from) else {
         return run_ansible(file, &file.cases.iter().collect::<Vec<_>>());
     };
+    std::fs::create_dir_all(&cache)?;
+    let fixtures = fixtures()?;
     let kept = |case: &Case| {
-        let digest = sha2::Sha256::digest(serde_json::to_vec(&(&case.steps, &file.umask)).unwrap_or_default());
+        let said = serde_json::to_vec(&(&case.steps, &file.umask, &fixtures)).unwrap_or_default();
+        let digest = sha2::Sha256::digest(said);
         cache.join(format!("{}-{}-{}", file.name, case.name, hex::encode(&digest[..8])))
     };
     let missing: Vec<&Case> = file.cases.iter().filter(|c| !kept(c).exists()).collect();

@@ -44,6 +44,7 @@ fn download(port: u16, path: &str, checksum: Option<(Algorithm, String)>) -> Dow
         url: format!("http://127.0.0.1:{port}{path}"),
         checksum,
         headers: vec![],
+        client: None,
         username: None,
         password: None,
         timeout: 5,

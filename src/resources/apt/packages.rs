@@ -112,6 +112,9 @@ impl Apt {
     }
 
     pub(super) fn deb(&self, world: &View, path: &str) -> Result<Result<Option<Step>, Verdict>, Stop> {
+        if let Some(sent) = &self.sent {
+            return self.file(world, path, sent.name.clone(), sent.version.clone());
+        }
         let argv = ["dpkg-deb", "-f", path, "Package", "Version", "Architecture"].map(str::to_owned).to_vec();
         world.want([Query::Stat { path: path.to_owned(), follow: true }, Query::Read { argv: argv.clone() }]);
         if world.stat(path, true)?.is_none() {
@@ -130,6 +133,17 @@ impl Apt {
                 Stop::Failed(format!("Unable to install package: {}", output.error_text().trim()))
             });
         };
+        self.file(world, path, name, version)
+    }
+
+    /// What is to be done about a package of which a file is at hand.
+    fn file(
+        &self,
+        world: &View,
+        path: &str,
+        name: String,
+        version: String,
+    ) -> Result<Result<Option<Step>, Verdict>, Stop> {
         let now = world.package(&name)?;
         if let Some(installed) = &now.installed {
             let order = compare(installed, &version);

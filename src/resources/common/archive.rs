@@ -10,6 +10,15 @@ use std::sync::{Arc, LazyLock, Mutex};
 use crate::problem::Problem;
 use crate::world::Algorithm;
 
+/// A shell text: tar with the archive `$1` and the further words, its compression told by its first bytes, as not every tar looks itself.
+pub const ANY_TAR: &str = "f=$1; shift; case $(head -c 6 \"$f\" 2>/dev/null | od -An -tx1 | tr -d ' \\n') in \
+    1f8b*) z=-z ;; 425a68*) z=-j ;; fd377a58*) z=-J ;; 28b52ffd*) z=--zstd ;; *) z= ;; esac; exec tar $z -f \"$f\" \"$@\"";
+
+/// tar's words for an archive of any compression.
+pub fn any_tar<'a>(path: &'a str, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    ["sh", "-c", ANY_TAR, "sh", path].into_iter().chain(words).map(str::to_owned).collect()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Tar,

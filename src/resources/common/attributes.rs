@@ -103,7 +103,7 @@ impl Attributes {
 
 /// The question for the name behind a number.
 fn name_query(database: &str, id: u32) -> Query {
-    Query::Read { argv: ["getent", database, &id.to_string()].map(str::to_owned).to_vec() }
+    Query::entry(database, id)
 }
 
 /// The name behind a number; the number itself if it has none.

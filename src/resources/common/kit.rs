@@ -16,6 +16,7 @@ use crate::world::{Answer, Effect, Output, Query, Stop, View};
 pub struct Task {
     pub home: String,
     pub user: String,
+    pub homes: std::collections::BTreeMap<String, String>,
     pub environment: Vec<(String, String)>,
     pub check_mode: bool,
     pub facts: Option<Value>,
@@ -26,6 +27,7 @@ impl Task {
         Self {
             home: setting.home.clone(),
             user: setting.user.clone(),
+            homes: setting.homes.clone(),
             environment: setting.environment.clone(),
             check_mode: setting.check_mode,
             facts: setting.facts.clone(),
@@ -39,6 +41,12 @@ impl Task {
             "USER" | "LOGNAME" => Some(self.user.clone()),
             _ => self.environment.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()),
         });
+        if let Some(rest) = text.strip_prefix('~') {
+            let (user, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            if let Some(home) = self.homes.get(user) {
+                return format!("{}{below}", home.trim_end_matches('/'));
+            }
+        }
         expand_home(&text, &self.home)
     }
 

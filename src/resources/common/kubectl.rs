@@ -2,6 +2,9 @@
 //!
 //! What is there is one `kubectl get`; manifests travel on standard input, never on a command line.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
 use minijinja::Value;
 use serde_json::Value as Json;
 
@@ -13,7 +16,7 @@ use crate::world::{Answer, Output, Query, Stop, View};
 
 /// How the cluster is reached: the arguments all Kubernetes resources share.
 pub const CONNECTION: &[ArgSpec] = &[
-    ArgSpec::new("kubeconfig", Kind::Raw, "kubectl's configuration file"),
+    ArgSpec::new("kubeconfig", Kind::Raw, "kubectl's configuration file, or what would be in it"),
     ArgSpec::new("context", Kind::Str, "Context of that file"),
     ArgSpec::new("host", Kind::Str, "URL of the API server"),
     ArgSpec::new("api_key", Kind::Str, "A token; it stands on kubectl's command line, unlike one in `kubeconfig`"),
@@ -31,6 +34,32 @@ pub const CONNECTION: &[ArgSpec] = &[
     ArgSpec::new("persist_config", Kind::Bool, "Accepted, without effect"),
 ];
 
+/// The path of `kubeconfig`. A mapping becomes a file in memory that only this process's user can open, on the control machine: it is
+/// there as long as kdeploy runs, and tasks of clusters run there.
+pub fn config_file(args: &Args, config: &Value, task: &Task) -> Result<String, Problem> {
+    use std::io::Write;
+    static FILES: LazyLock<Mutex<HashMap<String, std::fs::File>>> = LazyLock::new(Mutex::default);
+    if let Some(file) = config.as_str() {
+        return Ok(task.path(file));
+    }
+    if config.kind() != minijinja::value::ValueKind::Map {
+        return Err(args.wrong("kubeconfig", "a path or a mapping", config));
+    }
+    let text = crate::resources::copy::python_json(config);
+    let unwritable = |e: std::io::Error| {
+        Problem::new("unwritable-file", format!("cannot keep `kubeconfig`: {e}")).at(args.span("kubeconfig"))
+    };
+    let mut files = FILES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !files.contains_key(&text) {
+        let memory = rustix::fs::memfd_create("kubeconfig", rustix::fs::MemfdFlags::CLOEXEC);
+        let mut file = std::fs::File::from(memory.map_err(|e| unwritable(e.into()))?);
+        file.write_all(text.as_bytes()).map_err(unwritable)?;
+        files.insert(text.clone(), file);
+    }
+    let number = files.get(&text).map_or(-1, |f| std::os::fd::AsRawFd::as_raw_fd(f));
+    Ok(format!("/proc/{}/fd/{number}", std::process::id()))
+}
+
 /// How kubectl is called.
 pub struct Kubectl {
     /// `kubectl`, with the variables it needs before it.
@@ -44,13 +73,12 @@ impl Kubectl {
         let task = Task::of(setting);
         let mut options = vec![];
         if let Some(config) = args.raw("kubeconfig") {
-            let Some(file) = config.as_str() else {
-                return Err(Problem::unsupported("a `kubeconfig` that is a mapping").at(args.span("kubeconfig")));
-            };
-            options.push(format!("--kubeconfig={}", task.path(file)));
+            options.push(format!("--kubeconfig={}", config_file(args, config, &task)?));
         }
         if args.raw("proxy_headers").is_some() {
-            return Err(Problem::unsupported("`proxy_headers`").at(args.span("proxy_headers")));
+            return Err(
+                Problem::unsupported("`proxy_headers`, which kubectl cannot send,").at(args.span("proxy_headers"))
+            );
         }
         for (name, option) in [
             ("context", "--context"),

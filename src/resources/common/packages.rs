@@ -51,6 +51,8 @@ pub struct Packages {
     pub allow_downgrade: bool,
     /// zypper's exit code for a failed script of a package counts as success.
     pub skip_post_errors: bool,
+    /// pacman: all packages named are marked as wanted for themselves (or for others), those that are there already too.
+    pub mark: Option<bool>,
     /// All names are judged by a dry run.
     by_dry_run: bool,
     pub task: Task,
@@ -86,6 +88,7 @@ impl Packages {
             update_only: false,
             allow_downgrade: false,
             skip_post_errors: false,
+            mark: None,
             by_dry_run: false,
             task: Task::of(setting),
         })
@@ -253,6 +256,11 @@ impl Packages {
         if latest && !plain.is_empty() {
             world.want([query(&newer)]);
         }
+        let explicit = ["-Q", "-q", "-e"].map(str::to_owned);
+        let explicit = self.argv(program, &[], &[], &[], &explicit);
+        if self.mark.is_some() {
+            world.want([query(&explicit)]);
+        }
         let mut actions = vec![];
         let mut lines = vec![];
         let mut effects = vec![];
@@ -314,6 +322,7 @@ impl Packages {
 
         // Names the package database knows.
         let mut todo: Vec<&String> = vec![];
+        let mut marks: Vec<String> = vec![];
         for name in plain {
             let (bare, version) = Self::bare(manager, name);
             let whole = world.package(name)?;
@@ -338,6 +347,12 @@ impl Packages {
                 }
             };
             if !todo_here {
+                if let Some(wanted) = self.mark
+                    && world.read(explicit.clone())?.text().lines().any(|l| l == known) != wanted
+                {
+                    marks.push(known.to_owned());
+                    lines.push(format!("{known}: {}\n", if wanted { "explicit" } else { "dependency" }));
+                }
                 continue;
             }
             todo.push(name);
@@ -355,6 +370,17 @@ impl Packages {
         if !todo.is_empty() {
             let rest: Vec<String> = options.iter().cloned().chain(todo.into_iter().cloned()).collect();
             actions.push(self.exec(self.argv(program, tool.yes, verb, &[], &rest)));
+        }
+        if !marks.is_empty() {
+            let flag = if self.mark == Some(true) { "--asexplicit" } else { "--asdeps" };
+            let list = world.read(explicit.clone())?.text();
+            let mut list: Vec<&str> = list.lines().filter(|l| !marks.iter().any(|m| m == l)).collect();
+            if self.mark == Some(true) {
+                list.extend(marks.iter().map(String::as_str));
+            }
+            let list: String = list.iter().map(|l| format!("{l}\n")).collect();
+            effects.push(kit::effect(query(&explicit), said(0, list)));
+            actions.push(self.exec(self.argv(program, tool.yes, &["-D", flag], &[], &marks)));
         }
         let result = TaskResult { changed: !lines.is_empty(), ..TaskResult::default() };
         let only_update = self.names.is_empty() && self.all.is_none() && self.orders.is_empty() && self.update;

@@ -42,8 +42,14 @@ pub fn expand_text(text: &str, setting: &Setting) -> Result<String, Problem> {
         if user == setting.user {
             return Ok(format!("{home}{slash}{rest}"));
         }
-        return Err(Problem::unsupported(format!("the home of another user in a path (`~{user}`)"))
-            .help("write the directory itself"));
+        return match setting.homes.get(user) {
+            Some(home) => Ok(format!("{}{slash}{rest}", home.trim_end_matches('/'))),
+            None => Err(Problem::new(
+                "invalid-argument",
+                format!("the node has no user `{user}`, whose home the path names"),
+            )
+            .help("write the directory itself")),
+        };
     }
     if text.starts_with('/') { Ok(text) } else { Ok(format!("{home}/{}", text.trim_start_matches("./"))) }
 }

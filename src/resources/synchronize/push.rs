@@ -211,6 +211,14 @@ impl Resource for Push {
         } else {
             view.tree(&self.root, None)?.iter().map(|e| (e.path.clone(), e.stat.clone())).collect()
         };
+        // What stands in other folders of the node may be linked to.
+        let mut linked: Vec<(String, BTreeMap<String, Stat>)> = vec![];
+        for dir in &self.manner.link_dest {
+            let dir =
+                if dir.starts_with('/') { paths::clean(dir) } else { paths::clean(&paths::join(&self.root, dir)) };
+            let files = view.tree(&dir, None)?.iter().map(|e| (e.path.clone(), e.stat.clone())).collect();
+            linked.push((dir, files));
+        }
         let mut work = Work::default();
         let plain = Attributes { user: self.user.clone(), mode: Some(ModeSpec::Octal(0o755)), ..Attributes::default() };
         if root.is_none() && !self.manner.existing_only {
@@ -284,7 +292,23 @@ impl Resource for Push {
                         }
                         Some(s) => s.size == entry.size && same_time(s),
                     };
-                    if !same {
+                    let twin = linked.iter().find_map(|(dir, files)| {
+                        let stat = files.get(relative).filter(|s| {
+                            s.kind == FileKind::File
+                                && s.size == entry.size
+                                && (!self.manner.times || same_time(s))
+                                && (!self.manner.perms || s.mode == entry.mode)
+                        })?;
+                        Some((paths::join(dir, relative), stat))
+                    });
+                    if let (false, Some((source, twin))) = (same, &twin) {
+                        if old.is_some() {
+                            actions.push(Action::Remove { path: path.clone() });
+                        }
+                        actions.push(Action::Hardlink { path: path.clone(), source: source.clone() });
+                        stat = Stat { links: twin.links + 1, ..(*twin).clone() };
+                        lines.push(format!("hf          {label} => {source}"));
+                    } else if !same {
                         let wanted = Wanted::local(&entry.path)?;
                         actions.push(Action::WriteFile {
                             path: path.clone(),

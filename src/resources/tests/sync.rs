@@ -119,9 +119,6 @@ fn a_folder_is_taken() {
 #[test]
 fn what_would_be_something_else_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for (key, value) in [("rsync_opts", json!(["--backup"])), ("link_dest", json!(["/x"]))] {
-        let mut args = json!({"src": dir.path().to_str().unwrap(), "dest": "/srv"});
-        args[key] = value;
-        assert!(Stage::default().build("synchronize", args).is_err(), "{key}");
-    }
+    let args = json!({"src": dir.path().to_str().unwrap(), "dest": "/srv", "rsync_opts": ["--backup"]});
+    assert!(Stage::default().build("synchronize", args).is_err());
 }

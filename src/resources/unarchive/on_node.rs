@@ -42,17 +42,22 @@ fn listing_of(blob: &Blob) -> Result<Arc<archive::Listing>, Problem> {
 
 impl Unarchive {
     fn list_query(path: &str) -> Query {
-        let argv = if is_zip(path) { vec!["unzip", "-Z1", path] } else { vec!["tar", "-tf", path] };
-        Query::Read { argv: argv.into_iter().map(str::to_owned).collect() }
+        if is_zip(path) {
+            return Query::Read { argv: ["unzip", "-Z1", path].map(str::to_owned).to_vec() };
+        }
+        Query::Read { argv: archive::any_tar(path, ["-t"]) }
     }
 
+    /// Compares and lists in one go: an archive may be large.
     fn diff_query(&self, path: &str) -> Query {
-        let mut argv: Vec<String> = ["tar", "--diff", "-C", &self.dest].map(str::to_owned).to_vec();
+        let mut argv = archive::any_tar(path, ["--diff", "-vv", "-C", self.dest.as_str()]);
         argv.extend(
-            self.options.for_tar().into_iter().filter(|o| o.starts_with("--strip-components") || o == "--wildcards"),
+            self.options
+                .for_tar()
+                .into_iter()
+                .filter(|o| o.starts_with("--strip-components") || o.starts_with("--transform") || o == "--wildcards"),
         );
         argv.extend(self.options.exclude.iter().map(|e| format!("--exclude={e}")));
-        argv.extend(["-f".to_owned(), path.to_owned()]);
         argv.extend(self.options.include.iter().cloned());
         Query::Read { argv }
     }
@@ -70,9 +75,6 @@ impl Unarchive {
         } else {
             view.want([self.diff_query(path)]);
         }
-        if self.list_files || self.sets_attributes() {
-            view.want([Self::list_query(path)]);
-        }
     }
 
     fn sets_attributes(&self) -> bool {
@@ -85,7 +87,7 @@ impl Unarchive {
         let members: Vec<String> = self
             .names(view, path)?
             .iter()
-            .filter_map(|n| self.options.place(n.trim_start_matches("./").trim_end_matches('/')))
+            .filter_map(|n| self.options.place(n))
             .map(|relative| paths::clean(&paths::join(&self.dest, &relative)))
             .collect();
         view.want(members.iter().map(|path| Query::Stat { path: path.clone(), follow: false }));
@@ -151,12 +153,14 @@ impl Unarchive {
                 Ok(Verdict::Unchanged(result))
             };
         }
+        // Not every tar can leave members out: then those that are wanted are named.
+        let all = if self.options.exclude.is_empty() || is_zip(path) { vec![] } else { self.names(view, path)? };
         let missing = different.iter().all(|d| d.missing);
         let names: Vec<&str> = different.iter().map(|d| d.path.as_str()).collect();
         Ok(Verdict::Change(Change {
             kind: if missing { ChangeKind::Create } else { ChangeKind::Change },
             diff: vec![self.names_diff(path, &names)],
-            actions: vec![self.unpack(UnpackSource::OnNode(path.to_owned()))],
+            actions: vec![self.unpack(UnpackSource::OnNode(path.to_owned()), &all)],
             effects: vec![],
             opaque: true,
             result: TaskResult { changed: true, ..result.with("extract_results", extract_results(0, "")) },
@@ -179,18 +183,22 @@ impl Unarchive {
         }
     }
 
+    /// The members' names as written, those that are selected.
     fn names(&self, view: &View, path: &str) -> Result<Vec<String>, Stop> {
+        if !is_zip(path) {
+            let output = Self::read(view, self.diff_query(path))?;
+            if !is_busybox(&output) {
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                return Ok(text.lines().filter_map(listed).filter(|n| self.options.place(n).is_some()).collect());
+            }
+        }
         let output = Self::read(view, Self::list_query(path))?;
         if output.rc != 0 {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return fail(format!("Failed to find handler for \"{path}\": {said}"));
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(text
-            .lines()
-            .filter(|l| self.options.place(l.trim_start_matches("./").trim_end_matches('/')).is_some())
-            .map(str::to_owned)
-            .collect())
+        Ok(text.lines().filter(|l| self.options.place(l).is_some()).map(str::to_owned).collect())
     }
 
     /// Members that are not there at all: as much as can be said without reading the archive here.
@@ -198,7 +206,7 @@ impl Unarchive {
         let names = self.names(view, path)?;
         let targets: Vec<String> = names
             .iter()
-            .filter_map(|n| self.options.place(n.trim_start_matches("./").trim_end_matches('/')))
+            .filter_map(|n| self.options.place(n))
             .map(|relative| paths::clean(&paths::join(&self.dest, &relative)))
             .collect();
         view.want(targets.iter().map(|path| Query::Stat { path: path.clone(), follow: false }));
@@ -218,13 +226,13 @@ impl Unarchive {
             return Ok(vec![]);
         }
         let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        if text.contains("unrecognized option") || text.contains("invalid option") {
+        if is_busybox(&output) {
             // busybox: no comparison, only names.
             return self.missing_members(view, path);
         }
         let root = self.keeps_owner();
         let mut different: Vec<Different> = vec![];
-        let lines = text.lines().filter(|line| {
+        let lines = text.lines().filter(|line| listed(line).is_none()).filter(|line| {
             let says = |what: &str| line.contains(what);
             (says("Uid differs") && root && self.attributes.owner.is_none())
                 || (says("Gid differs") && root && self.attributes.group.is_none())
@@ -260,8 +268,52 @@ impl Unarchive {
     }
 }
 
+/// busybox's tar compares nothing.
+fn is_busybox(output: &Output) -> bool {
+    let said = String::from_utf8_lossy(&output.stderr);
+    output.rc != 0 && (said.contains("unrecognized option") || said.contains("invalid option"))
+}
+
+/// The name in a line of tar's long listing: `-rw-r--r-- root/root 6 2001-02-03 04:05 ./one`. Other lines tell of differences.
+fn listed(line: &str) -> Option<String> {
+    let kind = *line.as_bytes().first()?;
+    let mode = line.get(1..10)?;
+    if !b"-dlhbcpVM".contains(&kind)
+        || !mode.bytes().all(|b| b"rwxsStT-".contains(&b))
+        || line.as_bytes().get(10) != Some(&b' ')
+    {
+        return None;
+    }
+    let mut rest = &line[10..];
+    for _ in 0..4 {
+        rest = rest.trim_start_matches(' ');
+        rest = &rest[rest.find(' ')?..];
+    }
+    let name = rest.strip_prefix(' ')?;
+    let name = match kind {
+        b'l' => name.split_once(" -> ").map_or(name, |(n, _)| n),
+        b'h' => name.split_once(" link to ").map_or(name, |(n, _)| n),
+        _ => name,
+    };
+    Some(name.to_owned())
+}
+
 /// A member that is not as the archive has it.
 struct Different {
     path: String,
     missing: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_are_told_from_differences() {
+        let name = |line: &str| listed(line);
+        assert_eq!(name("-rw-r--r-- root/root         6 2001-02-03 04:05 ./a  b").as_deref(), Some("./a  b"));
+        assert_eq!(name("lrwxrwxrwx 0/0 0 2001-02-03 04:05:06 ./link -> one").as_deref(), Some("./link"));
+        assert_eq!(name("./one: Mod time differs"), None);
+        assert_eq!(name("tar: ./sub/two: Warning: Cannot stat: No such file or directory"), None);
+    }
 }

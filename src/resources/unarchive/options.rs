@@ -1,7 +1,9 @@
 //! `include`, `exclude`, `keep_newer` and the options for tar in `extra_opts`, as far as they decide where members land.
 
+use super::transform::Transform;
 use crate::problem::Problem;
-use crate::resources::common::archive::glob;
+use crate::resources::common::archive::{Member, MemberKind, glob};
+use crate::resources::kit::split_words;
 
 #[derive(Debug, Clone)]
 pub(super) struct Options {
@@ -11,6 +13,8 @@ pub(super) struct Options {
     pub same_owner: bool,
     strip: usize,
     wildcards: bool,
+    /// As written, and read.
+    transforms: Vec<(String, Transform)>,
     /// Handed on without meaning for the comparison.
     other: Vec<String>,
 }
@@ -22,10 +26,22 @@ impl Options {
         exclude: Vec<String>,
         keep_newer: bool,
     ) -> Result<Self, Problem> {
-        let mut options =
-            Self { include, exclude, keep_newer, same_owner: true, strip: 0, wildcards: false, other: vec![] };
-        let words: Vec<&str> = extra.iter().flat_map(|o| o.split_whitespace()).collect();
-        let mut words = words.into_iter();
+        let mut options = Self {
+            include,
+            exclude,
+            keep_newer,
+            same_owner: true,
+            strip: 0,
+            wildcards: false,
+            transforms: vec![],
+            other: vec![],
+        };
+        let mut words: Vec<String> = vec![];
+        for option in extra {
+            // A name with blanks is one word where it stands alone or is quoted.
+            words.extend(split_words(option).unwrap_or_else(|_| vec![option.clone()]));
+        }
+        let mut words = words.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let (name, value) = match word.split_once('=') {
                 Some((name, value)) => (name, Some(value.trim_matches(['"', '\'']).to_owned())),
@@ -37,6 +53,11 @@ impl Options {
                     options.strip = value().and_then(|v| v.parse().ok()).ok_or_else(|| {
                         Problem::new("invalid-argument", format!("`{name}` needs a number of path components"))
                     })?;
+                }
+                "--transform" | "--xform" => {
+                    let text = value().unwrap_or_default();
+                    let transform = Transform::parse(&text)?;
+                    options.transforms.push((text, transform));
                 }
                 "--exclude" => options.exclude.extend(value()),
                 "--no-same-owner" => options.same_owner = false,
@@ -59,7 +80,7 @@ impl Options {
                 }
                 _ => {
                     return Err(Problem::unsupported(format!("the option `{word}` in `extra_opts`"))
-                        .help("supported: --strip-components=N, --exclude=PATTERN, --no-same-owner, --wildcards, --overwrite, --no-overwrite-dir, --keep-directory-symlink"));
+                        .help("supported: --strip-components=N, --exclude=PATTERN, --transform=s/REGEX/TEXT/, --no-same-owner, --wildcards, --overwrite, --no-overwrite-dir, --keep-directory-symlink"));
                 }
             }
         }
@@ -72,6 +93,7 @@ impl Options {
         if self.strip > 0 {
             all.push(format!("--strip-components={}", self.strip));
         }
+        all.extend(self.transforms.iter().map(|(text, _)| format!("--transform={text}")));
         if self.keep_newer {
             all.push("--keep-newer-files".to_owned());
         }
@@ -82,12 +104,39 @@ impl Options {
         all
     }
 
-    /// Where a member lands below `dest`; `None` if it is left out.
-    pub fn place(&self, path: &str) -> Option<String> {
+    /// Whether members get other names than those in the archive.
+    pub fn renames(&self) -> bool {
+        !self.transforms.is_empty()
+    }
+
+    /// A member as tar unpacks it: its name and what it links to.
+    pub fn renamed(&self, member: &Member) -> Member {
+        let mut member = member.clone();
+        for (_, transform) in &self.transforms {
+            member.path = member_path(&transform.name(&member.shown));
+            match &mut member.kind {
+                MemberKind::Link(to) => *to = transform.symlink(to),
+                MemberKind::Hard(to) => *to = transform.hardlink(to),
+                MemberKind::Dir | MemberKind::File { .. } => {}
+            }
+        }
+        member
+    }
+
+    /// Where a member lands below `dest`; `None` if it is left out. `written`: its name as the archive has it.
+    pub fn place(&self, written: &str) -> Option<String> {
+        let path = member_path(written);
+        let path = path.as_str();
         let selected = self.include.is_empty() || self.include.iter().any(|wanted| self.names(wanted, path));
         if !selected || self.exclude.iter().any(|pattern| excluded(pattern, path)) {
             return None;
         }
+        let mut name = written.to_owned();
+        for (_, transform) in &self.transforms {
+            name = transform.name(&name);
+        }
+        let name = member_path(&name);
+        let path = name.as_str();
         if self.strip == 0 {
             return Some(path.to_owned());
         }
@@ -101,6 +150,16 @@ impl Options {
         let fits = |p: &str| if self.wildcards || wanted.contains('*') { glob(wanted, p) } else { wanted == p };
         fits(path) || path.match_indices('/').any(|(i, _)| fits(&path[..i]))
     }
+}
+
+/// A member's name without `./` before it and a final slash.
+fn member_path(written: &str) -> String {
+    let mut path = written;
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest.trim_start_matches('/');
+    }
+    let path = path.trim_end_matches('/');
+    if path == "." { String::new() } else { path.to_owned() }
 }
 
 /// tar's exclusion: the pattern fits the path, a folder above it, or any of its last parts.
@@ -126,7 +185,8 @@ mod tests {
         assert_eq!(o.place("containerd"), None);
         assert_eq!(o.place("containerd/README.md"), None);
         assert_eq!(options(&["--strip-components", "2"]).place("a/b/c").as_deref(), Some("c"));
-        assert!(Options::parse(&["--transform=s/a/b/".to_owned()], vec![], vec![], false).is_err());
+        assert_eq!(options(&["--transform", "s/a/b/"]).place("./a").as_deref(), Some("b"));
+        assert!(Options::parse(&["--to-command=x".to_owned()], vec![], vec![], false).is_err());
     }
 
     #[test]

@@ -43,7 +43,9 @@ impl User {
         let dir = file.rsplit_once('/').map_or("/", |(d, _)| d);
         let bits = key.bits.filter(|b| *b > 0).map(|b| b.to_string()).unwrap_or_default();
         let comment = key.comment.as_deref().unwrap_or_default();
-        work.actions.push(self.task.script(MAKE_KEY, [dir, &self.name, comment, &key.kind, &file, &bits]));
+        let mut task = self.task.clone();
+        task.environment.extend(key.passphrase.iter().map(|p| ("KDEPLOY_PASSPHRASE".to_owned(), p.clone())));
+        work.actions.push(task.script(MAKE_KEY, [dir, &self.name, comment, &key.kind, &file, &bits]));
         work.lines.push(("ssh key", String::new(), file.clone()));
         let unknown = Unknown::after_step(format!("user {}", self.name));
         for path in [&file, &public] {

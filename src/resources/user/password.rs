@@ -52,6 +52,26 @@ impl User {
         Ok(())
     }
 
+    /// The days after which an account with an ended password is closed: shadow's seventh field.
+    pub(super) fn close(&self, world: &View, existing: bool, work: &mut Work) -> Result<(), Stop> {
+        let Some(days) = self.inactive else { return Ok(()) };
+        let argv = ["getent", "shadow", &self.name];
+        let line = if existing { world.read(argv)?.text() } else { String::new() };
+        let mut fields: Vec<String> = line.trim_end().split(':').map(str::to_owned).collect();
+        fields.resize(9, String::new());
+        let wanted = if days < 0 { String::new() } else { days.to_string() };
+        if fields[6] == wanted {
+            return Ok(());
+        }
+        work.lines.push(("days until the account is closed", fields[6].clone(), wanted.clone()));
+        work.actions.push(self.task.exec(["chage", "-I", &days.to_string(), &self.name]));
+        fields[6] = wanted;
+        let output = crate::world::Output { rc: 0, stdout: fields.join(":").into_bytes(), stderr: vec![] };
+        let query = Query::Read { argv: argv.map(str::to_owned).to_vec() };
+        work.effects.push(kit::effect(query, Answer::Output(output)));
+        Ok(())
+    }
+
     /// Password ageing: compared by `chage -l`.
     pub(super) fn age(&self, world: &View, existing: bool, work: &mut Work) -> Result<(), Stop> {
         if self.ageing.is_empty() {

@@ -22,6 +22,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def date_time_string(self, timestamp=None):
         return super().date_time_string(1000000000 if timestamp is None else timestamp)
 
+    def send_error(self, code, message=None, explain=None):
+        # The phrase of the standard: that of a server's own is not told by every client.
+        super().send_error(code, None, explain)
+
     def answer(self, code, body, **headers):
         self.send_response(code)
         for name, value in headers.items():
