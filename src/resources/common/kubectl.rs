@@ -56,7 +56,7 @@ pub fn config_file(args: &Args, config: &Value, task: &Task) -> Result<String, P
         file.write_all(text.as_bytes()).map_err(unwritable)?;
         files.insert(text.clone(), file);
     }
-    let number = files.get(&text).map_or(-1, |f| std::os::fd::AsRawFd::as_raw_fd(f));
+    let number = files.get(&text).map_or(-1, std::os::fd::AsRawFd::as_raw_fd);
     Ok(format!("/proc/{}/fd/{number}", std::process::id()))
 }
 

@@ -23,7 +23,7 @@ pub(super) fn lipsum(n: usize, html: bool, min: usize, max: usize) -> String {
                 text.push(' ');
             }
             if begins {
-                text.extend(word[..1].to_uppercase().chars());
+                text.push_str(&word[..1].to_uppercase());
                 text.push_str(&word[1..]);
             } else {
                 text.push_str(word);
