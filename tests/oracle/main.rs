@@ -7,7 +7,7 @@
 //!     # args: --tags a          options for both programs
 //!     # env: NAME=value         environment of both programs
 //!     # differs: REASON         kdeploy is different on purpose: the comparison must fail (docs/differences.md says why)
-//!     # open: REASON            kdeploy still differs here and should not: left out unless KDEPLOY_WIDER=open, where it fails until it is mended
+//!     # open: REASON            kdeploy still differs here and should not: run by `./test open`, where it fails until it is mended
 //!     # foretold: REASON      results of changes in check mode may say more than ansible's (docs/differences.md says why)
 //!     # timing: NAME NAME      keys whose values depend on how quick a program is: only that they are there is compared
 //!     # rc: 2                   ansible-playbook's exit code, if it is not 0: no case fails unnoticed
