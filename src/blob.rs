@@ -33,6 +33,23 @@ pub struct Download {
     pub force: bool,
 }
 
+impl Download {
+    /// Of an address and nothing else, with half a minute to answer.
+    pub fn of(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            checksum: None,
+            headers: vec![],
+            client: None,
+            username: None,
+            password: None,
+            timeout: 30,
+            validate_certs: true,
+            force: false,
+        }
+    }
+}
+
 /// Digest algorithms a node can compute with coreutils or busybox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Algorithm {

@@ -8,8 +8,8 @@ use super::declared::Declared;
 use crate::ledger::{self, Journal, Left, Line, Way, WayBack, way_back};
 use crate::node::{Done, Former, Identity};
 use crate::plan::{
-    Basis, Batches, Driver, Event, Fleet, HostState, HostSummary, Interpreter, Knowledge, Lost, Order, Outcome,
-    Planned, PlayRun, Run, Status, Step, Trace, block, in_parallel, lock,
+    Batches, Driver, Event, Fleet, HostState, HostSummary, Interpreter, Lost, Order, Outcome, Planned, PlayRun, Run,
+    Status, Step, Trace, block, in_parallel, lock,
 };
 use crate::resources::{ChangeKind, TaskResult};
 use crate::world::{Answer, Query, Stop, View, World};
@@ -51,7 +51,7 @@ pub struct LedgerBack {
     pub journal: Journal,
     pub way: WayBack,
     /// What a saved plan was to remove and must not, with why.
-    pub stopped: Vec<(Way, String)>,
+    pub stopped: Vec<Left>,
 }
 
 /// Looks at every host's ledgers and finds the way back. One round trip for a ledger, a few more for what it speaks of.
@@ -303,8 +303,8 @@ impl Backs {
                 let interpreter = Interpreter::new(run, &back.play, host, false);
                 let mut driver = Driver { interpreter, fleet };
                 for ledger in &back.ledgers {
-                    for (way, why) in &ledger.stopped {
-                        steps.push(stopped_step(host, &back.play, way, why));
+                    for stopped in &ledger.stopped {
+                        steps.push(stopped_step(host, &back.play, stopped));
                         own.failed += 1;
                     }
                     if !go(&mut driver, host, &back.play, ledger, &mut steps, &mut own) {
@@ -491,13 +491,13 @@ fn step(host: &str, play: &PlayRun, way: &Way) -> Step {
 }
 
 /// A removal that a saved plan does not let happen.
-fn stopped_step(host: &str, play: &PlayRun, way: &Way, why: &str) -> Step {
+fn stopped_step(host: &str, play: &PlayRun, left: &Left) -> Step {
     Step {
         status: Status::Failed,
         stopped: true,
-        because: Some(why.to_owned()),
-        result: TaskResult::unchanged().with("resource", way.label.as_str()).with("msg", why),
-        ..bare(host, play, &way.of, &way.label)
+        because: Some(left.why.clone()),
+        result: TaskResult::unchanged().with("resource", left.label.as_str()).with("msg", left.why.as_str()),
+        ..bare(host, play, &left.of, &left.label)
     }
 }
 
@@ -525,43 +525,14 @@ fn lost_step(host: &str, play: &PlayRun, lost: &Lost, figures: &mut HostSummary)
 
 fn bare(host: &str, play: &PlayRun, of: &ledger::Change, label: &str) -> Step {
     Step {
-        id: 0,
         host: host.to_owned(),
         play: if of.play.is_empty() { play.name.clone() } else { of.play.clone() },
         play_index: play.index,
         role: of.role.clone(),
         task: label.to_owned(),
         action: if of.action.is_empty() { "ledger".to_owned() } else { of.action.clone() },
-        item: None,
         tags: of.tags.clone(),
         path: of.path.clone(),
-        status: Status::Ok,
-        planned: Planned::None,
-        knowledge: Knowledge::Known,
-        changed: false,
-        diff: vec![],
-        result: TaskResult::unchanged(),
-        because: None,
-        unknown: None,
-        ignored: false,
-        rescued: false,
-        handler: false,
-        no_log: false,
-        ms: 0.0,
-        delegated_to: None,
-        notifies: vec![],
-        batch: 0,
-        basis: Basis::default(),
-        begin: 0.0,
-        stopped: false,
-        invalid: false,
-        order: Order::default(),
-        span: play.play.span.clone(),
-        included: None,
-        writer: None,
-        blame: vec![],
-        affects: vec![],
-        waited: vec![],
-        diff_asked: None,
+        ..Step::at(play.play.span.clone())
     }
 }

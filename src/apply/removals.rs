@@ -10,7 +10,7 @@ use sha2::Digest;
 
 use super::back::Backs;
 use super::declared::Declared;
-use crate::ledger::Way;
+use crate::ledger::{Left, Way};
 
 /// One removal of a saved plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,11 @@ pub struct Removal {
 
 fn digest(way: &Way) -> String {
     hex::encode(sha2::Sha256::digest(format!("{:?} {:?} {:?}", way.kind, way.actions, way.diff)))
+}
+
+/// A removal that does not happen.
+fn stays(way: Way, why: &str) -> Left {
+    Left { label: way.label, of: way.of, why: why.to_owned() }
 }
 
 impl Backs {
@@ -55,7 +60,7 @@ impl Backs {
             for ledger in &mut back.ledgers {
                 let own: Vec<&Removal> =
                     planned.iter().filter(|r| r.host == *host && r.target == ledger.target).collect();
-                let mut stopped: Vec<(Way, String)> = vec![];
+                let mut stopped: Vec<Left> = vec![];
                 let mut stopped_roles: BTreeSet<Option<String>> = BTreeSet::new();
                 let mut unplanned: BTreeSet<String> = BTreeSet::new();
                 for way in std::mem::take(&mut ledger.way.ways) {
@@ -63,10 +68,7 @@ impl Backs {
                         Some(removal) if removal.digest == digest(&way) => ledger.way.ways.push(way),
                         Some(_) => {
                             stopped_roles.insert(way.of.role.clone());
-                            stopped.push((
-                                way,
-                                "changed since the plan: it would be taken back in another way".to_owned(),
-                            ));
+                            stopped.push(stays(way, "changed since the plan: it would be taken back in another way"));
                         }
                         None => {
                             notes.push(format!(
@@ -81,18 +83,15 @@ impl Backs {
                 for left in std::mem::take(&mut ledger.way.left) {
                     if own.iter().any(|r| r.label == left.label) {
                         stopped_roles.insert(left.of.role.clone());
-                        stopped.push((
-                            Way::stopped(&left.label, &left.of),
-                            format!("changed since the plan: {}", left.why),
-                        ));
+                        stopped.push(Left { why: format!("changed since the plan: {}", left.why), ..left });
                     } else {
                         ledger.way.left.push(left);
                     }
                 }
                 let (go, wait): (Vec<Way>, Vec<Way>) =
                     std::mem::take(&mut ledger.way.ways).into_iter().partition(|w| !stopped_roles.contains(&w.of.role));
-                let cause = stopped.first().map(|(way, _)| way.label.clone()).unwrap_or_default();
-                stopped.extend(wait.into_iter().map(|way| (way, format!("it goes with {cause}, which stopped"))));
+                let cause = stopped.first().map(|left| left.label.clone()).unwrap_or_default();
+                stopped.extend(wait.into_iter().map(|way| stays(way, &format!("it goes with {cause}, which stopped"))));
                 ledger.way.ways = go;
                 // Changes that are not wholly taken back hold on.
                 let role_of = |id: &String| {

@@ -185,11 +185,7 @@ pub type PluginValues = HashMap<(&'static str, &'static str, &'static str), (min
 pub fn plugin_values(settings: &Settings) -> PluginValues {
     let mut all = HashMap::new();
     for (kind, plugins, option, key, default) in PLUGINS {
-        let given = settings.given().find(|(given, ..)| given == key);
-        let told = match given {
-            Some((_, value, origin)) => (template_value(value, Key::named(key)), origin_text(origin)),
-            None => (plain(&serde_json::from_str(default).unwrap_or_default()), "default".to_owned()),
-        };
+        let told = given(settings, key).unwrap_or_else(|| by_default(default));
         for plugin in *plugins {
             all.insert((*kind, *plugin, *option), told.clone());
         }
@@ -203,22 +199,28 @@ pub fn values(settings: &Settings) -> HashMap<&'static str, (minijinja::Value, S
     NAMES
         .iter()
         .map(|(name, key, default)| {
-            let given = settings.given().find(|(given, ..)| given == key);
-            let told = match given {
-                Some((_, value, origin)) => (template_value(value, Key::named(key)), origin_text(origin)),
+            let told = match given(settings, key) {
+                Some(told) => told,
                 None if *name == "CONFIG_FILE" => {
                     let file = settings.ansible_cfg().map(|p| p.display().to_string());
                     (file.map_or(minijinja::Value::from(()), minijinja::Value::from), String::new())
                 }
-                None => {
-                    let default = default.replace("\"~/", &format!("\"{home}/"));
-                    let json: serde_json::Value = serde_json::from_str(&default).unwrap_or_default();
-                    (plain(&json), "default".to_owned())
-                }
+                None => by_default(&default.replace("\"~/", &format!("\"{home}/"))),
             };
             (*name, told)
         })
         .collect()
+}
+
+/// What the operator set, and where.
+fn given(settings: &Settings, key: &str) -> Option<(minijinja::Value, String)> {
+    let (_, value, origin) = settings.given().find(|(given, ..)| *given == key)?;
+    Some((template_value(value, Key::named(key)), origin_text(origin)))
+}
+
+/// A default, written as JSON.
+fn by_default(json: &str) -> (minijinja::Value, String) {
+    (plain(&serde_json::from_str(json).unwrap_or_default()), "default".to_owned())
 }
 
 fn origin_text(origin: &Origin) -> String {

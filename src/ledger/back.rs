@@ -220,23 +220,6 @@ fn is_after(journal: &Journal, id: &str, first: &str) -> bool {
     place(id) > place(first)
 }
 
-impl Way {
-    /// One that is not gone: only its name and what it is of.
-    pub fn stopped(label: &str, of: &Change) -> Self {
-        Self {
-            label: label.to_owned(),
-            of: of.clone(),
-            kind: ChangeKind::Remove,
-            diff: vec![],
-            actions: vec![],
-            phase: Phase::Files,
-            paths: vec![],
-            things: vec![],
-            remark: None,
-        }
-    }
-}
-
 impl Finding<'_> {
     /// What waits for answers is looked at again; what cannot be told is left.
     fn wait(&mut self, outcome: Result<(), Stop>) -> Result<(), Stop> {

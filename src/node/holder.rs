@@ -33,6 +33,11 @@ impl Holder {
         }
     }
 
+    /// The same shell, whatever it runs.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.process, &self.started) == (other.process, &other.started)
+    }
+
     /// True if the run that took the lock is certainly no more: it was a process of this machine that has ended, or the machine was
     /// started again since. Its connection is then gone, even where the node has not noticed yet. False if that cannot be told.
     pub fn is_gone(&self) -> bool {

@@ -173,13 +173,7 @@ pub(super) fn questions(path: &str) -> Vec<Query> {
 /// The name in a line of tar's long listing, `lrwxrwxrwx user/group 0 2001-02-03 04:05:06 NAME -> TARGET`: all it might be, as an arrow may
 /// stand in the name itself.
 fn long_names(line: &str) -> Vec<String> {
-    let mut rest = line;
-    for _ in 0..5 {
-        rest = rest.trim_start_matches(' ');
-        let Some(end) = rest.find(' ') else { return vec![] };
-        rest = &rest[end..];
-    }
-    let name = rest.strip_prefix(' ').unwrap_or(rest);
+    let Some(name) = archive::long_name(line) else { return vec![] };
     let arrow = match line.as_bytes().first() {
         Some(b'l') => " -> ",
         Some(b'h') => " link to ",

@@ -274,7 +274,7 @@ fn looks_at_packages(module: &str) -> bool {
     matches!(module, "apt" | "package" | "dnf" | "dnf5" | "yum" | "apk" | "pacman" | "zypper" | "package_facts")
 }
 
-fn is_at_or_below(path: &str, dir: &str) -> bool {
+pub(super) fn is_at_or_below(path: &str, dir: &str) -> bool {
     path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -87,15 +87,13 @@ impl Interpreter {
         }
         for role in &play.imported_roles {
             // What stands around the import holds for the handlers that it brings, too.
-            let place = places.iter().find(|(imported, _)| Arc::ptr_eq(imported, role)).map(|(_, place)| place);
-            for dependency in &role.dependencies {
-                collect_role_handlers(dependency, place.unwrap_or(&top), &mut handlers);
-            }
-            match place {
-                Some(place) => collect_handlers(&role.handlers, place, &mut handlers),
-                None => {
-                    let lineage = Lineage::below(&top, Source::Role(role.clone()));
-                    collect_handlers(&role.handlers, &lineage, &mut handlers);
+            match places.iter().find(|(imported, _)| Arc::ptr_eq(imported, role)) {
+                None => collect_role_handlers(role, &top, &mut handlers),
+                Some((_, place)) => {
+                    for dependency in &role.dependencies {
+                        collect_role_handlers(dependency, place, &mut handlers);
+                    }
+                    collect_handlers(&role.handlers, place, &mut handlers);
                 }
             }
         }

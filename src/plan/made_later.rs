@@ -68,9 +68,7 @@ impl Driver<'_> {
 /// What is made is what is needed, or the folder it lies in.
 fn serves(made: &Thing, need: &Thing) -> bool {
     match (made, need) {
-        (Thing::Path(made), Thing::Path(need)) => {
-            need == made || need.strip_prefix(made.as_str()).is_some_and(|rest| rest.starts_with('/'))
-        }
+        (Thing::Path(made), Thing::Path(need)) => super::cloud::is_at_or_below(need, made),
         (Thing::Package(made), Thing::Package(need)) => made == need || super::cloud::own_name(made) == need,
         _ => made == need,
     }

@@ -171,12 +171,9 @@ impl Interpreter {
             Err(stop) => self.stopped(st, draft, stop),
             Ok(Verdict::Unchanged(result)) => {
                 // What it tells goes into later steps, so it must be what the plan saw.
-                let told = super::cloud::tells(&draft);
-                match self.guard.as_ref().filter(|_| told) {
-                    Some(guard) => match guard.change_since(&self.key_of(st, &draft), &draft.basis.answers) {
-                        Some(why) => self.settled(st, draft, Ending::Stopped(why)),
-                        None => self.looked(st, draft, Ending::Unchanged(result)),
-                    },
+                let guard = self.guard.as_ref().filter(|_| super::cloud::tells(&draft));
+                match guard.and_then(|g| g.change_since(&self.key_of(st, &draft), &draft.basis.answers)) {
+                    Some(why) => self.settled(st, draft, Ending::Stopped(why)),
                     None => self.looked(st, draft, Ending::Unchanged(result)),
                 }
             }

@@ -218,7 +218,7 @@ impl Driver<'_> {
         let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
         let (who, place) = (recording.holder(), crate::node::holder::place());
         let begin = Instant::now();
-        let (mut told, mut left) = (false, None);
+        let (mut told, mut left): (bool, Option<Holder>) = (false, None);
         let (debts, bytes) = loop {
             let mut node = lock(&conversation);
             // The control machine itself serves many runs.
@@ -233,14 +233,17 @@ impl Driver<'_> {
                 Lock::Held(other) if other.who.contains(&format!("(run {},", recording.run.id)) => return Ok(()),
                 Lock::Held(other) => {
                     drop(node);
-                    // The first answer that shows the run to be gone is followed at once by a second, with leave to end its shell.
                     let gone = other.is_gone();
-                    let again = gone && left.as_ref() != Some(&other);
+                    if gone && left.as_ref().is_none_or(|l| !l.is_same(&other)) {
+                        // Asked at once again, with leave to end its shell.
+                        left = Some(other);
+                        continue;
+                    }
                     let wait = if gone { recording.wait.max(LEFT_RUNNING) } else { recording.wait };
-                    if !again && begin.elapsed() >= wait {
+                    if begin.elapsed() >= wait {
                         return Err(locked(&other, gone));
                     }
-                    if !told && !again {
+                    if !told {
                         interpreter.run.warn(format!(
                             "{}: waits for the lock of {}",
                             interpreter.host,
@@ -248,10 +251,7 @@ impl Driver<'_> {
                         ));
                         told = true;
                     }
-                    if !again {
-                        std::thread::sleep(Duration::from_millis(500));
-                    }
-                    left = gone.then_some(other);
+                    std::thread::sleep(Duration::from_millis(500));
                 }
                 Lock::Impossible(why) => {
                     interpreter.run.warn(format!("{}: the node cannot be locked: {why}", interpreter.host));

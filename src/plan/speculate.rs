@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::interpreter::Interpreter;
 use super::settle::with_item;
 use super::state::HostState;
-use super::step::{Knowledge, Planned, Status, Step};
+use super::step::Step;
 use super::turn::Draft;
-use crate::resources::TaskResult;
 use crate::template::Unknown;
 use crate::vars::Scope;
 use crate::world::{Effect, Query};
@@ -81,44 +80,15 @@ impl Interpreter {
             None => (self.play.name.clone(), String::new(), self.play.play.span.clone(), None, vec![]),
         };
         Step {
-            id: 0,
             host: self.host.clone(),
             play: self.play.name.clone(),
             play_index: self.play.index,
             role,
             task: name,
             action,
-            item: None,
             tags,
-            path: span.path_line(),
-            status: Status::Ok,
-            planned: Planned::None,
-            knowledge: Knowledge::Known,
-            changed: false,
-            diff: vec![],
-            result: TaskResult::default(),
-            because: None,
-            unknown: None,
-            ignored: false,
-            rescued: false,
-            handler: false,
-            no_log: false,
-            ms: 0.0,
-            delegated_to: None,
-            invalid: false,
-            notifies: vec![],
-            batch: 0,
-            basis: super::basis::Basis::default(),
-            begin: 0.0,
-            stopped: false,
             order: st.order(),
-            span,
-            included: None,
-            writer: None,
-            blame: vec![],
-            diff_asked: None,
-            affects: vec![],
-            waited: vec![],
+            ..Step::at(span)
         }
     }
 }

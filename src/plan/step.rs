@@ -113,6 +113,52 @@ pub struct Step {
     pub waited: Vec<(String, f64)>,
 }
 
+impl Step {
+    /// A step of which nothing is known but where its task is written: nothing planned, nothing done.
+    pub fn at(span: Span) -> Self {
+        Self {
+            id: 0,
+            host: String::new(),
+            play: String::new(),
+            play_index: 0,
+            role: None,
+            task: String::new(),
+            action: String::new(),
+            item: None,
+            tags: vec![],
+            path: span.path_line(),
+            status: Status::Ok,
+            planned: Planned::None,
+            knowledge: Knowledge::Known,
+            changed: false,
+            diff: vec![],
+            result: TaskResult::default(),
+            because: None,
+            unknown: None,
+            ignored: false,
+            rescued: false,
+            handler: false,
+            no_log: false,
+            ms: 0.0,
+            delegated_to: None,
+            notifies: vec![],
+            batch: 0,
+            basis: super::basis::Basis::default(),
+            begin: 0.0,
+            stopped: false,
+            invalid: false,
+            order: Order::default(),
+            span,
+            included: None,
+            writer: None,
+            blame: vec![],
+            diff_asked: None,
+            affects: vec![],
+            waited: vec![],
+        }
+    }
+}
+
 /// A task's place in the play's order, comparable across hosts: how far each open list of tasks has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Order(pub Vec<usize>);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::lineage::Lineage;
-use super::step::{Knowledge, Planned, Status, Step};
+use super::step::{Planned, Step};
 use crate::node::Identity;
 use crate::playbook::Task;
 use crate::problem::Problem;
@@ -144,35 +144,11 @@ impl Draft {
             action: self.action.clone(),
             item: self.item.as_ref().map(|(_, label)| label.clone()),
             tags: self.tags.clone(),
-            path: self.task.span.path_line(),
-            status: Status::Ok,
-            planned: Planned::None,
-            knowledge: Knowledge::Known,
-            changed: false,
-            diff: vec![],
-            result: TaskResult::default(),
-            because: None,
-            unknown: None,
-            ignored: false,
-            rescued: false,
             handler: self.handler,
             no_log: self.no_log,
-            ms: 0.0,
             delegated_to: self.delegated.then(|| self.target.clone()),
-            invalid: false,
-            notifies: vec![],
-            batch: 0,
             basis: self.basis.clone(),
-            begin: 0.0,
-            stopped: false,
-            order: super::step::Order::default(),
-            span: self.task.span.clone(),
-            included: None,
-            writer: None,
-            blame: vec![],
-            diff_asked: None,
-            affects: vec![],
-            waited: vec![],
+            ..Step::at(self.task.span.clone())
         }
     }
 }

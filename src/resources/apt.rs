@@ -174,17 +174,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let deb = args.str("deb")?.map(|p| if p.contains("://") { p } else { task.path(&p) });
     let mut sent = None;
     if let Some(url) = deb.as_ref().filter(|d| d.contains("://")) {
-        let download = Download {
-            url: url.clone(),
-            checksum: None,
-            headers: vec![],
-            client: None,
-            username: None,
-            password: None,
-            timeout: 30,
-            validate_certs: true,
-            force: false,
-        };
+        let download = Download::of(url.clone());
         let bytes = (setting.fetch)(&download).map_err(|p| Stop::Failed(p.to_string()))?;
         let Some((name, version)) = deb::package(&bytes) else {
             return Err(Stop::Failed(format!("Unable to install package: {url} is no package of Debian")));

@@ -61,17 +61,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     } else if let Some(server) = args.str("keyserver")? {
         Source::Server(server)
     } else if let (Some(url), true) = (args.str("url")?, present) {
-        let download = Download {
-            url,
-            checksum: None,
-            headers: vec![],
-            client: None,
-            username: None,
-            password: None,
-            timeout: 30,
-            validate_certs: args.flag("validate_certs")?,
-            force: false,
-        };
+        let download = Download { validate_certs: args.flag("validate_certs")?, ..Download::of(url) };
         Source::Data((setting.fetch)(&download)?)
     } else {
         Source::None

@@ -104,15 +104,9 @@ impl Ppa {
         }
         let fetch = |url: String| {
             let download = Download {
-                url,
-                checksum: None,
                 headers: vec![("Accept".to_owned(), "application/json, */*".to_owned())],
-                client: None,
-                username: None,
-                password: None,
-                timeout: 30,
                 validate_certs: args.bool("validate_certs")?.unwrap_or(true),
-                force: false,
+                ..Download::of(url)
             };
             (setting.fetch)(&download).map_err(|p| Stop::Failed(p.to_string()))
         };
@@ -251,8 +245,7 @@ impl Resource for Repository {
             text.push_str(&format!("{}\n", self.line));
             edit = edits::write(world, &self.task, &self.file, &Own::mode(self.mode), Some(&text))?;
         }
-        let edit_of_lines = edit;
-        let mut edit = key.and(edit_of_lines);
+        let mut edit = key.and(edit);
         let added: Vec<String> = if edit.created { vec![self.file.clone()] } else { vec![] };
         let removed: Vec<String> = if edit.removed {
             paths

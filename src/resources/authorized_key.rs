@@ -109,17 +109,7 @@ struct Keys {
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let written = args.need("key")?;
     let text = if written.starts_with("http://") || written.starts_with("https://") {
-        let download = Download {
-            url: written.clone(),
-            checksum: None,
-            headers: vec![],
-            client: None,
-            username: None,
-            password: None,
-            timeout: 30,
-            validate_certs: args.flag("validate_certs")?,
-            force: false,
-        };
+        let download = Download { validate_certs: args.flag("validate_certs")?, ..Download::of(written.clone()) };
         kit::text(&(setting.fetch)(&download)?)
     } else {
         written.clone()

@@ -109,17 +109,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             _ => args.need(name)?,
         };
         let value = if *name == "signed_by" && value.contains("://") {
-            let download = Download {
-                url: value,
-                checksum: None,
-                headers: vec![],
-                client: None,
-                username: None,
-                password: None,
-                timeout: 30,
-                validate_certs: true,
-                force: false,
-            };
+            let download = Download::of(value);
             let bytes = (setting.fetch)(&download)?;
             let extension = if bytes.starts_with(b"-----BEGIN PGP") { "asc" } else { "gpg" };
             let path = format!("/etc/apt/keyrings/{slug}.{extension}");

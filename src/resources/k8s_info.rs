@@ -118,14 +118,12 @@ fn result(objects: &[Json]) -> TaskResult {
 
 impl Resource for Info {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        let found = self.kubectl.get(world, &words)?;
-        let found = objects(found);
+        let get: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let found = objects(self.kubectl.get(world, &get)?);
         if let Some(wait) = &self.wait
             && (found.is_empty() || !found.iter().all(|o| is_ready(o, &self.condition)))
         {
             let words: Vec<&str> = wait.iter().map(String::as_str).collect();
-            let get: Vec<&str> = self.words.iter().map(String::as_str).collect();
             let actions = vec![
                 self.kubectl.task.exec(self.kubectl.argv(&words)),
                 self.kubectl.task.exec(self.kubectl.argv(&get)),
@@ -138,8 +136,7 @@ impl Resource for Info {
 
     fn conclude(&self, _change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         if let Some((message, output)) = kit::failure(done) {
-            let why = output.error_text();
-            let why = if why.trim().is_empty() { message.to_owned() } else { why };
+            let why = kit::why(message, output);
             return Err(TaskResult::unchanged().with("msg", format!("waiting failed: {}", why.trim())));
         }
         let text = done.last().map(|d| kit::output_of(d).text()).unwrap_or_default();

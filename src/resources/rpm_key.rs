@@ -46,17 +46,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let present = args.need("state")? == "present";
     let source = if key.contains("://") {
         let validate = args.bool("validate_certs")?.unwrap_or(true);
-        Source::Bytes((setting.fetch)(&Download {
-            url: key.clone(),
-            checksum: None,
-            headers: vec![],
-            client: None,
-            username: None,
-            password: None,
-            timeout: 30,
-            validate_certs: validate,
-            force: false,
-        })?)
+        Source::Bytes((setting.fetch)(&Download { validate_certs: validate, ..Download::of(key.clone()) })?)
     } else if pgp::is_id(&key) {
         if present {
             return Err(super::common::invalid(format!("`{key}` is a key's number, and only a key can be imported"))

@@ -85,15 +85,9 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     let source = if remote && src.contains("://") {
         let bytes = Arc::new(
             (setting.fetch)(&Download {
-                url: src.clone(),
-                checksum: None,
-                headers: vec![],
-                client: None,
-                username: None,
-                password: None,
                 timeout: 60,
                 validate_certs: args.bool("validate_certs")?.unwrap_or(true),
-                force: false,
+                ..Download::of(src.clone())
             })
             .map_err(|p| Stop::Failed(p.to_string()))?,
         );

@@ -13,8 +13,8 @@ pub fn run(
     terms: &[Value],
     options: &IndexMap<String, Value>,
 ) -> Result<Vec<Value>, EvalError> {
-    let routed = context.engine().redirected("lookup", name).into_owned();
-    let name = routed.as_str();
+    let routed = context.engine().redirected("lookup", name);
+    let name = &*routed;
     match super::call::short_name(name) {
         "vars" => variables(context, terms, options),
         _ => match super::lookups::find(name) {

@@ -118,9 +118,7 @@ pub fn short_name(name: &str) -> &str {
 
 /// A name, or the one that the collection it is of says it leads to.
 fn routed<'n>(kind: &str, name: &'n str) -> std::borrow::Cow<'n, str> {
-    current().map_or(std::borrow::Cow::Borrowed(name), |context| {
-        std::borrow::Cow::Owned(context.engine().redirected(kind, name).into_owned())
-    })
+    current().map_or(std::borrow::Cow::Borrowed(name), |context| context.engine().redirected(kind, name))
 }
 
 /// Calls a filter by name (`map('regex_replace', …)`): qualified names, checked arguments; an unknown input stays unknown.

@@ -17,12 +17,8 @@ migrate_disk_mb: 200
 migrate_preflight_wait: 5
 ";
 
-/// A control plane and workers on docker://, with a Deployment, a DaemonSet and a disruption budget. None: not asked for.
-fn cluster(nodes: &[&str]) -> Option<Bed> {
-    if std::env::var_os("KDEPLOY_NEEDS_CLUSTER").is_none() {
-        eprintln!("skipped: takes a Kubernetes build and several minutes; run by ./test cluster");
-        return None;
-    }
+/// A control plane, and workers that joined it on Docker: it may take a while until they are Ready.
+pub fn joined(nodes: &[&str]) -> Bed {
     let specs: Vec<String> = nodes.iter().map(|node| format!("{node}=docker-worker")).collect();
     let bed = Bed::with(&specs.iter().map(String::as_str).collect::<Vec<_>>()).with_mirror();
     bed.lab("cluster", &["up"]);
@@ -38,6 +34,16 @@ fn cluster(nodes: &[&str]) -> Option<Bed> {
         bed.write(file, &std::fs::read_to_string(from).unwrap());
     }
     bed.kdeploy(&["apply", "join.yml", "--no-plan"]).ends_with(0);
+    bed
+}
+
+/// A control plane and workers on docker://, with a Deployment, a DaemonSet and a disruption budget. None: not asked for.
+fn cluster(nodes: &[&str]) -> Option<Bed> {
+    if std::env::var_os("KDEPLOY_NEEDS_CLUSTER").is_none() {
+        eprintln!("skipped: takes a Kubernetes build and several minutes; run by ./test cluster");
+        return None;
+    }
+    let bed = joined(nodes);
     eventually("all nodes are Ready on Docker", || {
         let told = kubectl(&bed, &["get", "nodes", "-o", "wide", "--no-headers"]);
         told.matches(" Ready ").count() == nodes.len() && told.matches("docker://").count() == nodes.len()

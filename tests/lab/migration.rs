@@ -1,35 +1,14 @@
 //! The migration's playbooks on a cluster: is what `plan` prints what `apply` does? Kubernetes is built for `./test fidelity`.
 
 use crate::bed::Bed;
+use crate::cluster::joined;
 use crate::compare::{self, Score};
 use crate::document;
 use crate::fidelity::{is_asked_for, steps_of};
 
-const VARIABLES: &str = "
-cni_bridge_subnet: 10.244.1.0/24
-migrate_canary_image: docker.io/library/busybox:lab
-migrate_canary_command: [httpd, -f, -p, '80', -h, /]
-migrate_canary_port: 80
-migrate_canary_path: /bin/busybox
-migrate_canary_pull_policy: Never
-migrate_after_containerd: '{{ inventory_dir }}/../after_containerd.yml'
-migrate_disk_mb: 200
-migrate_preflight_wait: 5
-";
-
 /// A control plane and one worker on Docker.
 fn cluster() -> Bed {
-    let bed = Bed::with(&["w1=docker-worker"]).with_mirror();
-    bed.lab("cluster", &["up"]);
-    std::fs::create_dir(&bed.programs).unwrap();
-    std::os::unix::fs::symlink(bed.kubectl(), bed.programs.join("kubectl")).unwrap();
-    bed.lab("cluster", &["pki", "w1"]);
-    bed.write("inventory/group_vars/all/cluster.yml", &format!("{}{VARIABLES}", bed.lab("cluster", &["vars"])));
-    for file in ["join.yml", "after_containerd.yml"] {
-        let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/cluster").join(file);
-        bed.write(file, &std::fs::read_to_string(from).unwrap());
-    }
-    bed.kdeploy(&["apply", "join.yml", "--no-plan"]).ends_with(0);
+    let bed = joined(&["w1"]);
     for _ in 0..180 {
         if bed.lab("cluster", &["kubectl", "get", "nodes", "--no-headers"]).contains(" Ready ") {
             return bed;

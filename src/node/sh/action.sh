@@ -119,7 +119,7 @@ kd_lock(){ t=$1 f=$2 g=$3 h=$4; [ "$Z" ] && { kd_end locked; return; }
   j=0; while [ $j -lt 20 ]; do j=$((j+1)); P=$((P+2))
     if ln -- "$LD/.lock.$H" "$LD/lock" 2>"$D/q"; then Z=$LD/lock; rm -f -- "$LD/.lock.$H"; kd_left; kd_end locked; return; fi
     q= v= w= e= x= f=; { read -r q v w e; IFS= read -r x; IFS= read -r f; } <"$LD/lock" 2>/dev/null || [ "$x" ] || continue
-    if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then z=$q; i=$(kd_below "$z"); q=$z
+    if [ "$w" = "$b" ] && kd_started "$q" && [ "$y" = "$v" ]; then i=$(kd_below "$q")
       if [ "$q $v" = "$g $h" ] && [ -z "$i" ]; then kill -KILL "$q" 2>/dev/null && P=$((P+1)) && sleep 1; continue; fi
       rm -f -- "$LD/.lock.$H"; printf '%s\n' "$x" "$f" "$q $v"
       for y in $i; do P=$((P+1)); { tr '\0\n' '  ' <"/proc/$y/cmdline"; } 2>/dev/null && printf '\n'; done; kd_end held; return

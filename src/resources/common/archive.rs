@@ -19,6 +19,16 @@ pub fn any_tar<'a>(path: &'a str, words: impl IntoIterator<Item = &'a str>) -> V
     ["sh", "-c", ANY_TAR, "sh", path].into_iter().chain(words).map(str::to_owned).collect()
 }
 
+/// What stands behind the five columns of tar's long listing, `-rw-r--r-- root/root 6 2001-02-03 04:05 NAME`: the name, with what it links to.
+pub fn long_name(line: &str) -> Option<&str> {
+    let mut rest = line;
+    for _ in 0..5 {
+        rest = rest.trim_start_matches(' ');
+        rest = &rest[rest.find(' ')?..];
+    }
+    rest.strip_prefix(' ')
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Tar,

@@ -152,6 +152,12 @@ pub fn failure(done: &[Done]) -> Option<(&str, &Output)> {
     })
 }
 
+/// Why a command failed: what it said, else what the node says of it.
+pub fn why(message: &str, output: &Output) -> String {
+    let said = output.error_text();
+    if said.trim().is_empty() { message.to_owned() } else { said }
+}
+
 /// `~` and `~/x` become the home directory; `~other` is left.
 pub fn expand_home(text: &str, home: &str) -> String {
     match text.strip_prefix('~') {

@@ -139,8 +139,7 @@ impl Resource for Delegated {
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
         if let Some((message, output)) = kit::failure(done) {
-            let why = output.error_text();
-            let why = if why.trim().is_empty() { message.to_owned() } else { why };
+            let why = kit::why(message, output);
             return Err(TaskResult { changed: false, ..change.result.clone() }
                 .with("rc", output.rc)
                 .with("msg", why.trim_end()));

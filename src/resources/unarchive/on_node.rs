@@ -284,12 +284,7 @@ fn listed(line: &str) -> Option<String> {
     {
         return None;
     }
-    let mut rest = &line[10..];
-    for _ in 0..4 {
-        rest = rest.trim_start_matches(' ');
-        rest = &rest[rest.find(' ')?..];
-    }
-    let name = rest.strip_prefix(' ')?;
+    let name = archive::long_name(line)?;
     let name = match kind {
         b'l' => name.split_once(" -> ").map_or(name, |(n, _)| n),
         b'h' => name.split_once(" link to ").map_or(name, |(n, _)| n),

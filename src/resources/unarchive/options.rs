@@ -109,11 +109,16 @@ impl Options {
         !self.transforms.is_empty()
     }
 
+    /// What all transformations, one after the other, make of a name.
+    fn new_name(&self, written: &str) -> String {
+        self.transforms.iter().fold(written.to_owned(), |name, (_, transform)| transform.name(&name))
+    }
+
     /// A member as tar unpacks it: its name and what it links to.
     pub fn renamed(&self, member: &Member) -> Member {
         let mut member = member.clone();
+        member.path = member_path(&self.new_name(&member.shown));
         for (_, transform) in &self.transforms {
-            member.path = member_path(&transform.name(&member.shown));
             match &mut member.kind {
                 MemberKind::Link(to) => *to = transform.symlink(to),
                 MemberKind::Hard(to) => *to = transform.hardlink(to),
@@ -131,11 +136,7 @@ impl Options {
         if !selected || self.exclude.iter().any(|pattern| excluded(pattern, path)) {
             return None;
         }
-        let mut name = written.to_owned();
-        for (_, transform) in &self.transforms {
-            name = transform.name(&name);
-        }
-        let name = member_path(&name);
+        let name = member_path(&self.new_name(written));
         let path = name.as_str();
         if self.strip == 0 {
             return Some(path.to_owned());
@@ -186,6 +187,24 @@ mod tests {
         assert_eq!(o.place("containerd/README.md"), None);
         assert_eq!(options(&["--strip-components", "2"]).place("a/b/c").as_deref(), Some("c"));
         assert_eq!(options(&["--transform", "s/a/b/"]).place("./a").as_deref(), Some("b"));
+        // One after the other, for a member's name as for its place.
+        let both = options(&["--transform=s/a/b/", "--transform=s/b/c/"]);
+        let member = Member {
+            path: "a".into(),
+            shown: "./a".into(),
+            mode: None,
+            mtime: 0.0,
+            uid: 0,
+            gid: 0,
+            user: String::new(),
+            group: String::new(),
+            kind: MemberKind::Link("a".into()),
+        };
+        let renamed = both.renamed(&member);
+        assert_eq!(
+            (both.place("./a").as_deref(), &*renamed.path, &renamed.kind),
+            (Some("c"), "c", &MemberKind::Link("c".into()))
+        );
         assert!(Options::parse(&["--to-command=x".to_owned()], vec![], vec![], false).is_err());
     }
 

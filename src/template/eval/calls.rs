@@ -436,7 +436,7 @@ impl Interp<'_> {
 
     /// `value | name(args)`.
     pub(super) fn filter(&mut self, name: &str, value: Value, args: &Args) -> Result<Value> {
-        let routed = self.ctx.engine().redirected("filter", name).into_owned();
+        let routed = self.ctx.engine().redirected("filter", name);
         let short = call::short_name(&routed);
         match short {
             "default" | "d" => {
@@ -510,7 +510,7 @@ impl Interp<'_> {
 
     /// `value is name(args)`.
     pub(super) fn test(&mut self, name: &str, value: Value, args: &Args) -> Result<Value> {
-        let routed = self.ctx.engine().redirected("test", name).into_owned();
+        let routed = self.ctx.engine().redirected("test", name);
         let short = call::short_name(&routed);
         if matches!(short, "defined" | "undefined") {
             let defined = Undefined::of(&value).is_none() && !value.is_undefined();

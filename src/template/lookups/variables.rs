@@ -83,9 +83,7 @@ pub fn config(context: &Context, terms: &[Value], options: &IndexMap<String, Val
                 if !all.is_some_and(|all| all.keys().any(|(k, p, _)| k == kind && p == plugin)) {
                     return Err(unsupported(format!("settings of the {kind} plugin `{plugin}`")));
                 }
-                all.and_then(|all| {
-                    all.iter().find(|((k, p, o), _)| k == kind && p == plugin && *o == name).map(|(_, told)| told)
-                })
+                all.and_then(|all| all.get(&(kind.as_str(), plugin.as_str(), name.as_str())))
             }
         };
         match found {
