@@ -321,6 +321,9 @@ impl<'a> Applier<'a> {
         let interpreter = self.interpreter();
         interpreter.run.publish(&interpreter.host, &st.vars, st.given);
         interpreter.paid(&step);
+        if step.result.values.contains_key("ansible_facts") && step.status != Status::Failed {
+            interpreter.run.keep_facts(&interpreter.host, &st.vars);
+        }
         interpreter.run.sink.event(&Event::Ended(Box::new(step.clone())));
         self.steps.push(step);
     }

@@ -16,6 +16,8 @@ pub struct Inventory {
     pub groups: IndexMap<String, Group>,
     /// What was read, for `inventory_file`, `inventory_dir` and messages.
     pub sources: Vec<PathBuf>,
+    /// Variables' names that YAML reads as numbers or truths, by their text.
+    pub odd_names: IndexMap<String, Node>,
     /// group_vars and host_vars, read when first asked for.
     pub(super) files: VarFiles,
 }

@@ -108,7 +108,7 @@ impl Inventory {
         let mut seen = Seen::default();
         let vars = self.shown_host(host, options)?;
         let emitting = EmitOptions { default_flow_style: Some(false), ..EmitOptions::default() };
-        let text = emit(&seen.vaulted.mapping(&vars), &emitting);
+        let text = emit(&seen.vaulted.mapping(&vars, &self.odd_names), &emitting);
         Ok(seen.vaulted.written(&text))
     }
 
@@ -149,7 +149,7 @@ impl Inventory {
             for host in options.hosts(group) {
                 let vars =
                     if seen.hosts.insert(host.clone()) { self.shown_host(host, options)? } else { IndexMap::new() };
-                hosts.push((host.clone(), seen.vaulted.mapping(&vars)));
+                hosts.push((host.clone(), seen.vaulted.mapping(&vars, &self.odd_names)));
             }
         }
         if !hosts.is_empty() {
@@ -158,7 +158,7 @@ impl Inventory {
         if options.export {
             let vars = self.shown_group(group, options)?;
             if !vars.is_empty() {
-                body.push(("vars", seen.vaulted.mapping(&vars)));
+                body.push(("vars", seen.vaulted.mapping(&vars, &self.odd_names)));
             }
         }
         Ok(Value::from_pairs(body))
@@ -268,8 +268,10 @@ struct Vaulted {
 }
 
 impl Vaulted {
-    fn mapping(&mut self, vars: &IndexMap<String, Shown>) -> Value {
-        Value::from_pairs(vars.iter().map(|(k, v)| (k.clone(), v.value(Some(self)))).collect::<Vec<_>>())
+    /// Variables as data. Names that are no text (`odd`) are what they were written as.
+    fn mapping(&mut self, vars: &IndexMap<String, Shown>, odd: &IndexMap<String, Node>) -> Value {
+        let name = |name: &String| odd.get(name).map_or_else(|| Value::from(name.as_str()), Node::to_value);
+        Value::from_pairs(vars.iter().map(|(k, v)| (name(k), v.value(Some(self)))).collect::<Vec<_>>())
     }
 
     fn word(index: usize) -> String {

@@ -61,6 +61,13 @@ impl Reader<'_> {
         Some(name)
     }
 
+    /// A variable whose name is no text is shown as it was written.
+    fn note_name(&mut self, name: &str, key: &Node) {
+        if key.as_str().is_none() {
+            self.inventory.odd_names.insert(name.to_owned(), key.clone());
+        }
+    }
+
     fn vars(&mut self, group: &str, node: &Node) {
         if node.is_null() {
             return;
@@ -71,6 +78,7 @@ impl Reader<'_> {
         for (key, value) in map.iter() {
             match key.scalar_text() {
                 Some(name) => {
+                    self.note_name(&name, key);
                     if let Err(p) = self.inventory.set_group_var(group, &name, value.clone()) {
                         self.problems.push(p);
                     }
@@ -115,13 +123,16 @@ impl Reader<'_> {
         };
         let source = key.span.file.path.clone();
         for name in names {
+            for (k, _) in vars.into_iter().flat_map(Mapping::iter) {
+                self.note_name(&k.scalar_text().unwrap_or_default(), k);
+            }
             let host = self.inventory.add_host(&name, Some(&source));
             if let Some(port) = port {
                 host.vars.insert("ansible_port".into(), Node::new(Yaml::Int(port), key.span.clone()));
             }
             for (k, v) in vars.into_iter().flat_map(Mapping::iter) {
-                if let Some(k) = k.scalar_text() {
-                    host.vars.insert(k, v.clone());
+                if let Some(name) = k.scalar_text() {
+                    host.vars.insert(name, v.clone());
                 }
             }
             self.inventory.add_to_group(&name, group);

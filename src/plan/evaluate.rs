@@ -78,19 +78,7 @@ impl Interpreter {
         };
         match self.loop_items(&context, looping) {
             Ok(items) => {
-                st.loop_state = Some(LoopState {
-                    items: Arc::new(items),
-                    next: 0,
-                    results: vec![],
-                    changed: false,
-                    failed: false,
-                    skipped: 0,
-                    unreachable: false,
-                    includes: vec![],
-                    broken_include: false,
-                    notifies: vec![],
-                    maybe_changed: None,
-                });
+                st.loop_state = Some(LoopState::over(items));
                 self.loop_turn(st, &task, &lineage, handler)
             }
             Err(error) => {
@@ -137,6 +125,21 @@ impl Interpreter {
         let share = failed as f64 * 100.0 / self.play.batch.len().max(1) as f64;
         if is_new || self.play.max_fail_percentage.is_some_and(|most| share > most) {
             self.fail(st);
+        }
+    }
+
+    /// Opens the loop of the task the host stands at, where that is still to come.
+    pub fn open_loop(&self, st: &mut HostState) {
+        if st.loop_state.is_some() {
+            return;
+        }
+        let Some((task, lineage)) = self.current(st) else { return };
+        let Some(looping) = &task.loop_ else { return };
+        if let Ok(context) = self.context(st, Some(&task), &lineage, vec![])
+            && let Ok(items) = self.loop_items(&context, looping)
+            && !items.is_empty()
+        {
+            st.loop_state = Some(LoopState::over(items));
         }
     }
 
@@ -389,13 +392,14 @@ impl Interpreter {
             .with("false_condition", condition.to_value());
         if let Action::Meta(what) = &draft.task.action {
             let what = draft.context.text(what).unwrap_or_default();
-            result = self.meta_skipped(what.trim());
+            let role = draft.lineage.roles().first().map_or("", |r| r.role.name.as_str());
+            result = self.meta_skipped(what.trim(), role);
         }
         self.settled(st, draft, Ending::Skipped(result, Some(format!("`{text}` is false"))))
     }
 
     /// What a `meta` task says that does not run because of its condition.
-    fn meta_skipped(&self, what: &str) -> TaskResult {
+    fn meta_skipped(&self, what: &str, role: &str) -> TaskResult {
         let host = &self.host;
         let instead = match what {
             "flush_handlers" => format!("not running handlers for {host}"),
@@ -403,16 +407,18 @@ impl Interpreter {
             "clear_host_errors" => format!("not clearing host error state for {host}"),
             "end_host" => format!("continuing execution for {host}"),
             "end_batch" => "continuing current batch".to_owned(),
-            "end_role" => format!("continuing role for {host}"),
+            "end_role" => format!("continuing role {role} for {host}"),
             _ => "continuing play".to_owned(),
         };
         let msg = match what {
             "end_host" => format!("end_host conditional evaluated to false, {instead}"),
             other => other.to_owned(),
         };
+        // Ansible's own slip.
+        let comma = if what == "end_role" { "" } else { ", " };
         TaskResult::unchanged()
             .with("msg", msg)
-            .with("skip_reason", format!("{what} conditional evaluated to False, {instead}"))
+            .with("skip_reason", format!("{what} conditional evaluated to False{comma}{instead}"))
     }
 
     /// A template of the task has no value.

@@ -395,21 +395,29 @@ impl Driver<'_> {
     /// The node is lost: the step that needed it ends the host.
     pub fn lost(&self, st: &mut HostState, lost: &Lost) -> Step {
         let interpreter = &self.interpreter;
+        let told = Event::Unreachable {
+            host: interpreter.host.clone(),
+            message: lost.message.clone(),
+            help: lost.help.clone(),
+        };
+        if lost.unreachable {
+            interpreter.open_loop(st);
+        }
         if lost.unreachable
             && let Some(draft) = interpreter.current_draft(st)
         {
             // What was asked of it is forgotten with its connection.
             self.fleet.drop_connection(&draft.target);
-            if draft.ignore_unreachable {
+            let in_loop = st.loop_state.is_some();
+            if in_loop && !draft.ignore_unreachable {
+                interpreter.run.sink.event(&told);
+            }
+            if in_loop || draft.ignore_unreachable {
                 return interpreter.settle(st, &draft, Ending::Unreachable(lost.message.clone()));
             }
             interpreter.note_fatal(st, &draft, true);
         }
-        interpreter.run.sink.event(&Event::Unreachable {
-            host: interpreter.host.clone(),
-            message: lost.message.clone(),
-            help: lost.help.clone(),
-        });
+        interpreter.run.sink.event(&told);
         let mut step = interpreter.bare_step(st);
         step.because = Some(lost.message.clone());
         step.result = TaskResult::unchanged().with("msg", lost.message.clone());

@@ -59,8 +59,8 @@ impl Interpreter {
             role: role.as_ref(),
             is_handlers: draft.handler,
             playbook_dir: self.playbook_dir(),
+            collections: self.collections(role.as_ref()),
             vars: self.static_vars(&draft),
-            ..FileCall::default()
         };
         let items = match self.run.loader.included_tasks(&path, &call) {
             Ok(loaded) => loaded.value,
@@ -98,6 +98,7 @@ impl Interpreter {
             allow_duplicates: Some(args.allow_duplicates),
             skip_validation: !args.rolespec_validate,
             playbook_dir: self.playbook_dir(),
+            collections: self.collections(draft.lineage.roles().first().copied()),
             vars: self.static_vars(&draft),
             ..RoleCall::default()
         };
@@ -256,6 +257,11 @@ impl Interpreter {
 
     fn playbook_dir(&self) -> std::path::PathBuf {
         self.play.play.playbook.parent().map_or_else(|| self.run.playbook_dir.clone(), std::path::Path::to_owned)
+    }
+
+    /// Collections to look for short names in: a role's own, else the play's.
+    fn collections(&self, role: Option<&Arc<RoleUse>>) -> Vec<String> {
+        role.map_or_else(|| crate::playbook::collections_of(&self.play.play), |role| role.collections.clone())
     }
 
     /// What static imports in an included file may use in names.

@@ -135,9 +135,11 @@ impl Interpreter {
             _ => node.as_str().and_then(crate::resources::truth),
         });
         match (asked, self.run.options.gathering.as_str()) {
-            (Some(asked), _) => asked,
+            (Some(false), _) => false,
+            // Also of a play that asks for them: once is enough.
+            (_, "smart") => !st.vars.facts.contains_key("module_setup"),
+            (Some(true), _) => true,
             (None, "explicit") => false,
-            (None, "smart") => !st.vars.facts.contains_key("system"),
             (None, _) => true,
         }
     }

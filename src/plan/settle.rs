@@ -122,6 +122,8 @@ impl Interpreter {
             (!skipped && !unrendered && !step.stopped && !wholly_unknown && step.status != Status::Unreachable)
                 .then(|| self.judge(draft, &result, failed, unknown.as_ref()));
         let mut changed_unknown = None;
+        // What only says that it fails leaves no trace of that.
+        let suppresses = failed && draft.module.is_none_or(|m| !matches!(m.name, "fail" | "assert"));
         match judged {
             Some(Ok(judgement)) => {
                 result.changed = judgement.changed;
@@ -142,6 +144,7 @@ impl Interpreter {
             }
             None => {}
         }
+        let suppressed = suppresses && !failed;
         if !result.changed && !failed && matches!(step.planned, Planned::Run) {
             // `changed_when: false`: it runs, but changes nothing that counts.
             step.diff.clear();
@@ -166,6 +169,16 @@ impl Interpreter {
             wholly_unknown,
             changed_unknown.as_ref(),
         );
+        let mut traces: IndexMap<String, Value> = IndexMap::new();
+        if failed {
+            traces.insert("exception".to_owned(), Value::from(NO_TRACE));
+        } else if suppressed {
+            traces.insert("failed_when_suppressed_exception".to_owned(), Value::from(NO_TRACE));
+        }
+        let registered = match traces.is_empty() || wholly_unknown {
+            true => registered,
+            false => PartialResult::extend(&registered, traces),
+        };
         let registered = match step.knowledge {
             Knowledge::Unknown if !wholly_unknown => self.known_before(draft, registered, unknown.as_ref()),
             _ => registered,
@@ -194,9 +207,10 @@ impl Interpreter {
             step.diff.clear();
         }
         let in_loop = st.loop_state.is_some() && draft.item.is_some();
-        if in_loop && lost && step.ignored {
-            // Of an item it is told as a failure; the loop as a whole is out of reach.
+        if in_loop && lost {
+            // Of an item it is told as a failure; the loop goes on, and as a whole it is out of reach.
             step.status = Status::Failed;
+            step.ignored = draft.ignore_errors;
         }
         if self.guard.is_some() {
             let key = self.key_of(st, draft);
@@ -333,6 +347,7 @@ impl Interpreter {
             map.insert(key.clone(), value.clone());
         }
         add_lines(&mut map);
+        let map = in_order(map, failed);
         match unknown {
             Some(unknown) => PartialResult::value(map, unknown.clone()),
             None => Value::from_pairs(map),
@@ -447,7 +462,7 @@ impl Interpreter {
         }
         // It is told as failed, but the host goes on with what does not depend on it.
         let failed = failed && !step.stopped;
-        let lost = draft.ignore_unreachable && step.result.values.get("unreachable").is_some_and(Value::is_true);
+        let lost = step.result.values.get("unreachable").is_some_and(Value::is_true);
         let stop = st.loop_state.is_some() && self.breaks_off(draft, &registered);
         if let Some(looping) = &mut st.loop_state
             && let Some((item, _)) = &draft.item
@@ -517,7 +532,9 @@ impl Interpreter {
             self.advance(st);
             return Some(step);
         }
-        self.note_fatal(st, draft, looping.failed && !draft.ignore_errors);
+        let lost = looping.unreachable && !looping.failed;
+        let lost_for_good = lost && !draft.ignore_unreachable;
+        self.note_fatal(st, draft, looping.failed && !draft.ignore_errors || lost_for_good);
         if !looping.failed && (looping.changed || looping.maybe_changed.is_some()) {
             let maybe = looping.maybe_changed.as_ref().filter(|_| !looping.changed);
             self.notify(st, draft, looping.notifies.clone(), maybe);
@@ -540,6 +557,9 @@ impl Interpreter {
         if looping.failed && !draft.ignore_errors {
             st.failure = Some((task_value(draft), value));
             rescued = self.fails(st);
+        } else if lost_for_good {
+            st.loop_state = None;
+            st.end = super::state::End::Unreachable;
         } else {
             self.advance(st);
             for frames in looping.includes.iter().rev() {
@@ -552,14 +572,40 @@ impl Interpreter {
             (_, _, true) => Status::Changed,
             _ => Status::Ok,
         };
-        let status = if looping.unreachable && !looping.failed { Status::Unreachable } else { status };
-        count(st, status, looping.failed && draft.ignore_errors || status == Status::Unreachable, rescued);
+        let status = if lost { Status::Unreachable } else { status };
+        count(st, status, looping.failed && draft.ignore_errors || lost && !lost_for_good, rescued);
         st.counts.changed += usize::from(looping.failed && draft.ignore_errors && looping.changed);
         // Every file that a looped include brings in counts.
         st.counts.ok += looping.includes.len().saturating_sub(1);
         self.tell_others(st, draft, looping.failed && !draft.ignore_errors);
         None
     }
+}
+
+/// What Ansible registers beside a failure, unless it is asked for Python's traces.
+const NO_TRACE: &str = "(traceback unavailable)";
+
+/// What a command's result begins with, in order: a playbook may print it as a whole.
+const OF_A_COMMAND: [&str; 8] = ["changed", "stdout", "stderr", "rc", "cmd", "start", "end", "delta"];
+
+/// The values in the order that Ansible has them in, where it can be seen: a command's first, a `failed` that says no last.
+fn in_order(mut map: IndexMap<String, Value>, failed: bool) -> IndexMap<String, Value> {
+    let is_command = OF_A_COMMAND.iter().all(|key| map.contains_key(*key));
+    let mut ordered = IndexMap::new();
+    if is_command {
+        for key in OF_A_COMMAND {
+            ordered.extend(map.shift_remove_entry(key));
+        }
+    }
+    let says = map.shift_remove_entry("failed");
+    if failed {
+        ordered.extend(says.clone());
+    }
+    ordered.extend(map);
+    if !failed {
+        ordered.extend(says);
+    }
+    ordered
 }
 
 /// `stdout_lines` and `stderr_lines` beside the texts. `pause` has none of them, as in Ansible.

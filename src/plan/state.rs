@@ -161,6 +161,25 @@ pub struct LoopState {
     pub maybe_changed: Option<crate::template::Unknown>,
 }
 
+impl LoopState {
+    /// At the first of the items.
+    pub fn over(items: Vec<Value>) -> Self {
+        Self {
+            items: Arc::new(items),
+            next: 0,
+            results: vec![],
+            changed: false,
+            failed: false,
+            skipped: 0,
+            unreachable: false,
+            includes: vec![],
+            broken_include: false,
+            notifies: vec![],
+            maybe_changed: None,
+        }
+    }
+}
+
 /// A handler as it can be notified.
 #[derive(Debug, Clone)]
 pub struct Handler {

@@ -41,4 +41,5 @@ pub use list::{HandlerEntry, Lists, PlayListing, TaskListing, flat_handlers, lis
 pub use loader::{FileCall, Loaded, Loader, LoaderSettings, Read, Resolve, RoleCall, StaticVars};
 pub use model::*;
 pub use modules::group_has;
+pub use plays::collections_of;
 pub use tags::{TagSelection, effective_tags, is_special_tag, number_tag, selected, tag_text, tag_texts, unknown_tag};

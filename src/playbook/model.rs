@@ -228,6 +228,8 @@ pub struct RoleUse {
     /// Equal for uses that count as one and the same: it runs once per play and host unless [`RoleUse::allow_duplicates`].
     pub identity: Arc<str>,
     pub role: Arc<Role>,
+    /// Collections that its tasks' short names are looked for in.
+    pub collections: Vec<String>,
     /// meta/main.yml's word; of include_role and import_role the statement's (by default true).
     pub allow_duplicates: bool,
     /// By include_role or import_role, not an entry of the play or a dependency.

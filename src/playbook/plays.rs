@@ -273,15 +273,7 @@ impl Session<'_> {
             playbook_dir: dir.to_owned(),
             role: None,
             place: Place::Task,
-            collections: play
-                .keywords
-                .collections
-                .as_ref()
-                .map(list)
-                .unwrap_or_default()
-                .iter()
-                .filter_map(scalar_text)
-                .collect(),
+            collections: collections_of(play),
             vars,
             has_defaults: !play.keywords.module_defaults.is_empty(),
             in_block: false,
@@ -434,4 +426,10 @@ fn percentage(value: &Node) -> Option<Problem> {
         Problem::new("wrong-type", format!("`max_fail_percentage` must be a percentage, not {}", shown(value)))
             .at(&value.span)
     })
+}
+
+/// A play's `collections`.
+pub fn collections_of(play: &Play) -> Vec<String> {
+    let named = play.keywords.collections.as_ref().map(list).unwrap_or_default();
+    named.iter().filter_map(scalar_text).collect()
 }

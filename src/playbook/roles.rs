@@ -161,6 +161,7 @@ impl Session<'_> {
                 allow_duplicates: meta.allow_duplicates,
                 argument_specs,
             }),
+            collections: collections.clone(),
             allow_duplicates: call.allow_duplicates.unwrap_or(meta.allow_duplicates),
             from_include: call.from_include,
             public: call.public.unwrap_or(!call.dynamic),

@@ -102,9 +102,11 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
             Err(problem) => return Ok(Ready::boxed(Ok(failure(&described(&problem), nothing(), &[])))),
         },
         (None, None) => {
-            return Err(Problem::new("missing-argument", "`include_vars` needs a file or the argument `dir`")
-                .at(args.task_span())
-                .into());
+            let facts = match args.str("name")? {
+                Some(name) => kit::map([(name, nothing())]),
+                None => nothing(),
+            };
+            return Ok(Ready::boxed(Ok(failure("`include_vars` needs a file or the argument `dir`", facts, &[]))));
         }
     };
     let extensions: Vec<String> =

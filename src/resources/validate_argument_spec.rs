@@ -96,12 +96,13 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 /// What is wrong with `given` (a mapping) by a specification (a mapping of options); empty if nothing is.
 pub fn check(spec: &Value, given: &Value) -> Vec<String> {
     let mut errors = vec![];
-    let mut unsupported: Vec<(String, Vec<String>)> = vec![];
+    let mut unsupported: Vec<(String, String)> = vec![];
     check_level(&entries(spec), &entries(given), None, "", &mut errors, &mut unsupported);
     unsupported.sort();
-    if let Some((_, known)) = unsupported.first() {
+    // What is supported is told of the last one's level.
+    if let Some((_, known)) = unsupported.last() {
         let names: Vec<&str> = unsupported.iter().map(|(name, _)| name.as_str()).collect();
-        errors.push(format!("{}. Supported parameters include: {}.", names.join(", "), known.join(", ")));
+        errors.push(format!("{}. Supported parameters include: {known}.", names.join(", ")));
     }
     errors
 }
@@ -146,16 +147,88 @@ fn aliases(option: &Value) -> Vec<String> {
     list(attribute(option, "aliases")).iter().map(text_of).collect()
 }
 
-/// The options of a level, as a message lists them: each with its aliases.
-fn supported(spec: &IndexMap<String, Value>) -> Vec<String> {
-    let shown = |(name, option): (&String, &Value)| {
-        let mut aliases = aliases(option);
-        aliases.sort();
-        if aliases.is_empty() { name.clone() } else { format!("{name} ({})", aliases.join(", ")) }
+/// The options of a level, as a message lists them: their names, then all aliases.
+fn supported(spec: &IndexMap<String, Value>) -> String {
+    let joined = |mut names: Vec<String>| {
+        names.sort();
+        names.join(", ")
     };
-    let mut all: Vec<String> = spec.iter().map(shown).collect();
-    all.sort();
-    all
+    let names = joined(spec.keys().cloned().collect());
+    let all = joined(spec.values().flat_map(aliases).collect());
+    if all.is_empty() { names } else { format!("{names} ({all})") }
+}
+
+/// The type an option wants.
+fn kind_of(option: &Value) -> String {
+    attribute(option, "type").map_or_else(|| "str".to_owned(), |t| text_of(&t))
+}
+
+/// The values below an option that its own options are for: the mapping, or each of a list of mappings.
+fn inner_items(option: &Value, value: &Value) -> Vec<Value> {
+    let elements = attribute(option, "elements").map(|e| text_of(&e));
+    match kind_of(option).as_str() {
+        "dict" => vec![value.clone()],
+        "list" if elements.as_deref() == Some("dict") => as_list(value),
+        _ => vec![],
+    }
+}
+
+/// Ansible looks for aliases at all depths before anything else, and gives up at the first text that is no mapping. (It does so again at
+/// each level, and so says deeper mistakes once more.)
+fn look_for_aliases(
+    spec: &IndexMap<String, Value>,
+    given: &IndexMap<String, Value>,
+    errors: &mut Vec<String>,
+) -> Result<(), String> {
+    for (name, value) in given {
+        let Some((name, option)) = spec.iter().find(|(n, option)| *n == name || aliases(option).contains(name)) else {
+            continue;
+        };
+        let Some(options) = attribute(option, "options").map(|options| entries(&options)) else { continue };
+        if value.is_none() || Unknown::within(value).is_some() {
+            continue;
+        }
+        for item in inner_items(option, value) {
+            match item.kind() {
+                ValueKind::Map => look_for_aliases(&options, &entries(&item), errors)?,
+                ValueKind::String => look_for_aliases(&options, &mapping_in(&text_of(&item))?, errors)?,
+                _ => errors.push(format!(
+                    "Value '{}' in the sub parameter field '{name}' must be a list, not '{}'",
+                    text_of(&item),
+                    python_type(&item)
+                )),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The mapping that a text stands for: JSON, a Python literal, or `key=value` words.
+fn mapping_in(text: &str) -> Result<IndexMap<String, Value>, String> {
+    let text = text.trim();
+    if text.starts_with('{') {
+        let node = serde_yaml::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+        let map = node.map_err(|_| "unable to evaluate string as dictionary".to_owned())?;
+        return Ok(map.iter().map(|(name, value)| (name.clone(), kit::from_json(value))).collect());
+    }
+    let wrong = || "dictionary requested, could not parse JSON or key=value".to_owned();
+    if !text.contains('=') {
+        return Err(wrong());
+    }
+    let (mut words, mut word, mut quote) = (vec![], String::new(), None);
+    for c in text.chars() {
+        match quote {
+            Some(q) if c == q => quote = None,
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            None if matches!(c, ',' | ' ') => words.push(std::mem::take(&mut word)),
+            _ => word.push(c),
+        }
+    }
+    words.push(word);
+    let pair = |word: String| {
+        word.split_once('=').map(|(name, value)| (name.to_owned(), Value::from(value))).ok_or_else(wrong)
+    };
+    words.into_iter().filter(|word| !word.is_empty()).map(pair).collect()
 }
 
 fn check_level(
@@ -164,7 +237,7 @@ fn check_level(
     around: Option<&Value>,
     path: &str,
     errors: &mut Vec<String>,
-    unsupported: &mut Vec<(String, Vec<String>)>,
+    unsupported: &mut Vec<(String, String)>,
 ) {
     let place = if path.is_empty() { String::new() } else { format!(" found in {}", path.replace('.', " -> ")) };
     // Names resolved: an alias stands for its option.
@@ -179,22 +252,14 @@ fn check_level(
                 .push((if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, supported(spec))),
         }
     }
-    let kind_of = |option: &Value| attribute(option, "type").map_or_else(|| "str".to_owned(), |t| text_of(&t));
     let items_of = |option: &Value, value: &Value| match kind_of(option).as_str() {
         "list" => as_list(value),
         _ => vec![value.clone()],
     };
     let mut canonical: IndexMap<String, Value> = values.iter().map(|(n, v)| ((*n).to_owned(), (*v).clone())).collect();
     values.retain(|_, value| !value.is_none() && Unknown::within(value).is_none());
-    for (name, value) in &values {
-        let option = &spec[*name];
-        if attribute(option, "options").is_some() && kind_of(option) == "list" {
-            for item in as_list(value).iter().filter(|i| i.kind() != ValueKind::Map) {
-                let (shown, kind) = (text_of(item), python_type(item));
-                errors
-                    .push(format!("Value '{shown}' in the sub parameter field '{name}' must be a list, not '{kind}'"));
-            }
-        }
+    if let Err(mistake) = look_for_aliases(spec, given, errors) {
+        errors.push(mistake);
     }
     if let Some(around) = around {
         check_exclusive(around, &canonical, &place, errors);
@@ -259,9 +324,21 @@ fn check_level(
         let option = &spec[*name];
         let Some(options) = attribute(option, "options") else { continue };
         let below = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
-        let options = entries(&options);
-        for item in items_of(option, value).iter().filter(|item| item.kind() == ValueKind::Map) {
-            check_level(&options, &entries(item), Some(option), &below, errors, unsupported);
+        let (options, kind) = (entries(&options), kind_of(option));
+        for item in inner_items(option, value) {
+            let inner = match item.kind() {
+                ValueKind::Map => entries(&item),
+                ValueKind::String => match mapping_in(&text_of(&item)) {
+                    Ok(inner) => inner,
+                    Err(_) if kind == "dict" => {
+                        errors.push(format!("value of '{name}' must be of type dict or list of dicts"));
+                        continue;
+                    }
+                    Err(_) => continue,
+                },
+                _ => continue,
+            };
+            check_level(&options, &inner, Some(option), &below, errors, unsupported);
         }
     }
 }
@@ -346,7 +423,7 @@ fn converts(value: &Value, kind: &str) -> bool {
         "float" => is_number || is_bool || is_text && text().trim().parse::<f64>().is_ok(),
         "bool" => is_bool || (is_text || is_number) && truth(&text()).is_some(),
         "list" => matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) || is_text || is_number || is_bool,
-        "dict" => value.kind() == ValueKind::Map || is_text && is_mapping(text().trim()),
+        "dict" => value.kind() == ValueKind::Map || is_text && mapping_in(&text()).is_ok(),
         "bytes" | "bits" => is_number || is_text && is_size(text().trim(), kind == "bits"),
         "json" | "jsonarg" => !is_number && !is_bool,
         // `str` takes everything; `path` and `raw` too.
@@ -364,15 +441,10 @@ fn is_size(text: &str, bits: bool) -> bool {
         && unit.chars().next().is_none_or(|c| "YZEPTGMKB".contains(c.to_ascii_uppercase()))
 }
 
-/// Whether a text stands for a mapping: JSON, a Python literal, or `key=value` words.
-fn is_mapping(text: &str) -> bool {
-    match text.starts_with('{') {
-        true => serde_yaml::from_str::<serde_yaml::Mapping>(text).is_ok(),
-        false => text.contains('='),
-    }
-}
-
 fn reason(value: &Value, kind: &str) -> String {
+    if let ("dict", Some(Err(why))) = (kind, value.as_str().map(mapping_in)) {
+        return why;
+    }
     let shown = match value.kind() {
         ValueKind::String => format!("'{}'", text_of(value)),
         _ => text_of(value),

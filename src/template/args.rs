@@ -203,6 +203,16 @@ pub fn integer(value: &Value, what: &str) -> Result<i64, Error> {
     }
 }
 
+/// A number that must be whole, as wide as numbers of templates are.
+pub fn wide_integer(value: &Value, what: &str) -> Result<i128, Error> {
+    match value.kind() {
+        ValueKind::Number if value.is_integer() => {
+            i128::try_from(value.clone()).map_err(|_| err(format!("`{what}` is too large")))
+        }
+        _ => integer(value, what).map(i128::from),
+    }
+}
+
 pub fn opt_string(value: Option<&Value>, what: &str) -> Result<Option<String>, Error> {
     match value {
         None => Ok(None),

@@ -6,17 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 /// Left out, at any depth: how a module was called, and what a program says on the side.
-const DROPPED: &[&str] = &[
-    "invocation",
-    "warnings",
-    "deprecations",
-    "exception",
-    "failed_when_suppressed_exception",
-    "diff",
-    "erased",
-    "async_result",
-    "timedout",
-];
+const DROPPED: &[&str] = &["invocation", "warnings", "deprecations", "diff", "erased", "async_result", "timedout"];
 
 /// Times and places on the disk: there on both sides or on neither.
 const PRESENT: &[&str] = &[
@@ -44,11 +34,12 @@ const WORDS: &[&str] = &["censored", "message"];
 /// Stands for the path on the node where Ansible puts what it transfers; kdeploy has none.
 pub const TRANSFERRED: &str = "(transferred)";
 
-/// A task's result. Beside the status, which says it already, `changed`, `failed` and `skipped` say nothing.
+/// A task's result. Beside the status, which says it already, `changed`, `failed` and `skipped` say nothing; kdeploy has no traces of its
+/// own, and keeps Ansible's words for that to what is registered.
 pub fn result(result: &Value, sandbox: &Path) -> Value {
     let mut value = cleaned(result, &sandbox.display().to_string());
     if let Value::Object(map) = &mut value {
-        for key in ["changed", "failed", "skipped"] {
+        for key in ["changed", "failed", "skipped", "exception", "failed_when_suppressed_exception"] {
             map.remove(key);
         }
     }

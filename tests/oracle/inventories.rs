@@ -24,7 +24,7 @@ const QUESTIONS: &[(&str, &str)] = &[
 ];
 
 /// Cases where kdeploy still differs and should not: variables whose names are numbers or truths become texts.
-const OPEN: &[&str] = &["yaml_edges"];
+const OPEN: &[&str] = &[];
 
 pub fn trials() -> Vec<Trial> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/inventories");

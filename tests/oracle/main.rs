@@ -18,6 +18,7 @@
 //! unless the case has an `inventory`, `hosts` or `inventory.yml` of its own, or an `ansible.cfg`.
 //! KDEPLOY_ORACLE_SHOW=1 shows what both programs said.
 
+mod caches;
 mod checks;
 mod clean;
 mod compare;
@@ -50,6 +51,7 @@ fn main() {
         .collect();
     trials.extend(inventories::trials());
     trials.extend(vaults::trials());
+    trials.extend(caches::trials());
     // Suites that do not all pass yet are run by their names: `./test random`, `./test names`.
     match wider.as_str() {
         "random" => trials.extend(random::trials()),

@@ -8,8 +8,10 @@ use minijinja::{Error, State, Value};
 
 use crate::template::args::{
     Call, Entry, defined, err, flag, integer, items, list, opt_string, pairs, size, string, text, truth, tuple,
+    wide_integer,
 };
 use crate::template::call::{apply_filter, perform_test, undefined, undefined_value};
+use crate::template::filters::numbers::int_value;
 use crate::template::types::type_name;
 use crate::template::{attribute, repr};
 
@@ -337,14 +339,10 @@ fn add(a: &Value, b: &Value) -> Result<Value, Error> {
     let numeric = |v: &Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool);
     let sequence = crate::template::args::is_sequence;
     if numeric(a) && numeric(b) {
-        if let (Ok(x), Ok(y)) = (i64::try_from(a.clone()), i64::try_from(b.clone())) {
-            if !matches!(
-                (a.is_integer() || a.kind() == ValueKind::Bool, b.is_integer() || b.kind() == ValueKind::Bool),
-                (true, true)
-            ) {
-                return Ok(Value::from(x as f64 + y as f64));
-            }
-            return x.checked_add(y).map(Value::from).ok_or_else(|| err("the sum is too large"));
+        let whole = |v: &Value| v.is_integer() || v.kind() == ValueKind::Bool;
+        if whole(a) && whole(b) {
+            let sum = wide_integer(a, "value")?.checked_add(wide_integer(b, "value")?);
+            return sum.map(int_value).ok_or_else(|| err("the sum is too large"));
         }
         let float = |v: &Value| crate::template::args::float(v).unwrap_or(f64::NAN);
         return Ok(Value::from(float(a) + float(b)));

@@ -3,7 +3,7 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
-use crate::template::args::{Call, Entry, err, flag, float as as_float, integer, opt_integer, opt_string, text};
+use crate::template::args::{Call, Entry, err, flag, float as as_float, opt_integer, opt_string, text, wide_integer};
 use crate::template::types::type_name;
 
 pub const FILTERS: &[Entry] = &[
@@ -110,7 +110,7 @@ fn round(_: &mut State, call: Call) -> Result<Value, Error> {
     };
     match method.as_str() {
         "common" if value.is_integer() || value.kind() == ValueKind::Bool => {
-            let n = i128::from(integer(&value, "value")?);
+            let n = wide_integer(&value, "value")?;
             let Some(factor) = u32::try_from(-precision).ok().and_then(|p| 10i128.checked_pow(p)).filter(|f| *f > 1)
             else {
                 return Ok(int_value(n));

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
-use crate::template::args::{Call, Entry, err, flag, float, integer, is_mapping, items, text, truth};
+use crate::template::args::{Call, Entry, err, flag, float, is_mapping, items, text, truth, wide_integer};
 use crate::template::filters::compare;
 use crate::template::types::type_name;
 
@@ -78,7 +78,7 @@ fn is_cased(s: &str, wanted: fn(char) -> bool, barred: fn(char) -> bool) -> bool
     s.chars().any(wanted) && !s.chars().any(barred)
 }
 
-fn remainder(value: &Value, by: i64) -> Result<i64, Error> {
+fn remainder(value: &Value, by: i128) -> Result<i128, Error> {
     match value.kind() {
         ValueKind::Number if !value.is_integer() => {
             let f = float(value).unwrap_or_default().rem_euclid(by as f64);
@@ -91,7 +91,7 @@ fn remainder(value: &Value, by: i64) -> Result<i64, Error> {
                 2
             })
         }
-        _ => Ok(integer(value, "value")?.rem_euclid(by)),
+        _ => Ok(wide_integer(value, "value")?.rem_euclid(by)),
     }
 }
 
@@ -104,7 +104,7 @@ fn divisibleby(_: &mut State, call: Call) -> Result<Value, Error> {
         let rest = number(&value)? % number(&by)?;
         return if rest.is_nan() { Err(err("a number can't be divided by 0")) } else { Ok(Value::from(rest == 0.0)) };
     }
-    let (value, by) = (integer(&value, "value")?, integer(&by, "num")?);
+    let (value, by) = (wide_integer(&value, "value")?, wide_integer(&by, "num")?);
     match value.checked_rem(by) {
         Some(rest) => Ok(Value::from(rest == 0)),
         None => Err(err("a number can't be divided by 0")),
