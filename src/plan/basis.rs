@@ -12,9 +12,10 @@ use sha2::Digest;
 use super::interpreter::Interpreter;
 use super::turn::Draft;
 use crate::playbook::TaskArgs;
+use crate::resources::common::attributes::{UNKNOWN_ID, UNKNOWN_SIZE};
 use crate::resources::{Args, Change, ResourceType};
 use crate::template::{Context, mentions};
-use crate::world::{Answer, Query, World};
+use crate::world::{Algorithm, Answer, FileKind, Query, Stat, World};
 
 /// Something of a node (or a variable) that one step makes and another needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -297,10 +298,23 @@ const PACKAGE_LISTS: &[&str] = &["/etc/apt", "/etc/yum.repos.d", "/etc/zypp/repo
 /// What the answers a verdict rests on add: the steps that foretold them, and digests of what was observed.
 ///
 /// `clouded`: a step before may have changed the node in ways that are not known. What tools and units say is not compared then.
-pub(super) fn answer_basis(basis: &mut Basis, world: &World, rested_on: &BTreeSet<Query>, keep: bool, clouded: bool) {
+/// `planning`: only what is needed is kept; an apply does not know which of it the plan kept.
+pub(super) fn answer_basis(
+    basis: &mut Basis,
+    world: &World,
+    rested_on: &BTreeSet<Query>,
+    keep: bool,
+    clouded: bool,
+    planning: bool,
+) {
     for query in rested_on {
-        if let Some(maker) = world.maker_of(query) {
+        let maker = world.maker_of(query);
+        if keep && !clouded && (maker.is_some() || !planning) {
+            coming_basis(basis, world, query);
+        }
+        if let Some(maker) = maker {
             basis.on.insert(maker);
+            basis.on.extend(world.makers_below(query));
             continue;
         }
         let Some(answer) = world.observed_answer(query) else { continue };
@@ -317,6 +331,38 @@ pub(super) fn answer_basis(basis: &mut Basis, world: &World, rested_on: &BTreeSe
             basis.answers.insert(query_words(query), state);
         }
     }
+}
+
+/// Most entries of a folder that are compared one by one.
+const EACH_OF: usize = 1000;
+
+/// What earlier steps will have made of a file or a folder: when they ran, it must have come about.
+fn coming_basis(basis: &mut Basis, world: &World, query: &Query) {
+    match (query, world.coming_answer(query)) {
+        (Query::Stat { .. }, Some(Answer::Stat(Some(stat)))) if is_vague(&stat) => {}
+        (Query::Stat { .. } | Query::Digest { .. } | Query::Content { .. }, Some(answer)) => {
+            let state = short_answer(query, &answer);
+            basis.answers.extend(state.map(|state| (query_words(query), state)));
+        }
+        (Query::Tree { path, .. }, Some(Answer::Tree(entries))) if entries.len() <= EACH_OF => {
+            let names: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+            basis.answers.insert(
+                format!("names of {}", query_words(query)),
+                format!("{} entries sha256:{}", names.len(), hex::encode(sha2::Sha256::digest(names.join("\n")))),
+            );
+            for entry in entries.iter().filter(|entry| !is_vague(&entry.stat)) {
+                let path = format!("{}/{}", path.trim_end_matches('/'), entry.path);
+                let child = query_words(&Query::Stat { path, follow: false });
+                basis.answers.entry(child).or_insert_with(|| stat_words(&entry.stat));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A forecast that leaves something open.
+fn is_vague(stat: &Stat) -> bool {
+    stat.uid == UNKNOWN_ID || stat.gid == UNKNOWN_ID || stat.kind == FileKind::File && stat.size == UNKNOWN_SIZE
 }
 
 /// What a change makes beyond what its arguments say.
@@ -363,19 +409,24 @@ pub fn query_words(query: &Query) -> String {
     query.words()
 }
 
+fn stat_words(s: &Stat) -> String {
+    let size = if s.kind == FileKind::File { format!(" {} bytes", s.size) } else { String::new() };
+    let target = s.target.as_ref().map(|t| format!(" to {t}")).unwrap_or_default();
+    format!("{:?} {:04o} {}:{}{size}{target}", s.kind, s.mode, s.uid, s.gid).to_lowercase()
+}
+
 /// An answer as it is compared: what can be shown as it is, contents as digests, and nothing that changes by itself.
 fn short_answer(query: &Query, answer: &Answer) -> Option<String> {
-    use crate::world::{FileKind, Stat};
-    let stat_words = |s: &Stat| {
-        let size = if s.kind == FileKind::File { format!(" {} bytes", s.size) } else { String::new() };
-        let target = s.target.as_ref().map(|t| format!(" to {t}")).unwrap_or_default();
-        format!("{:?} {:04o} {}:{}{size}{target}", s.kind, s.mode, s.uid, s.gid).to_lowercase()
-    };
     let hash = |bytes: &[u8]| format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)));
     Some(match answer {
         Answer::Stat(None) => "nothing there".to_owned(),
         Answer::Stat(Some(stat)) => stat_words(stat),
-        Answer::Digest(digest) => digest.clone().unwrap_or_else(|| "nothing there".to_owned()),
+        Answer::Digest(digest) => match (query, digest) {
+            (_, None) => "nothing there".to_owned(),
+            // As a content is shown: one step may ask for either.
+            (Query::Digest { algorithm: Algorithm::Sha256, .. }, Some(hex)) => format!("sha256:{hex}"),
+            (_, Some(hex)) => hex.clone(),
+        },
         Answer::Content(content) => content.as_ref().map_or_else(|| "nothing there".to_owned(), |c| hash(c)),
         Answer::Tree(tree) => {
             let lines: Vec<String> = tree.iter().map(|e| format!("{} {}", e.path, stat_words(&e.stat))).collect();
@@ -410,6 +461,15 @@ fn short_answer(query: &Query, answer: &Answer) -> Option<String> {
             // The environment tells of the connection, not of the node.
             if matches!(query, Query::Read { argv } if argv.first().is_some_and(|a| a == "env")) {
                 return None;
+            }
+            // A file's version is another whenever it is written, as its time is.
+            if let Query::Read { argv } = query
+                && argv.first().is_some_and(|a| a == "lsattr")
+                && argv.iter().any(|a| a.starts_with('-') && !a.starts_with("--") && a.contains('v'))
+            {
+                let text = String::from_utf8_lossy(&output.stdout);
+                let flags = text.trim_start().split_once(char::is_whitespace).map_or("", |(_, rest)| rest);
+                return Some(format!("rc {} {}", output.rc, flags.trim()));
             }
             format!("rc {} {}", output.rc, hash(&output.stdout))
         }

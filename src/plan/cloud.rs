@@ -6,10 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use super::reach::{Reach, of_shell, of_words};
+use super::reach::{self, Reach, of_shell, of_words};
 use super::turn::Draft;
 use crate::playbook::TaskArgs;
-use crate::resources::{Change, text_of};
+use crate::resources::{Change, Conduct, ResourceType, text_of};
 use crate::template::Unknown;
 use crate::world::{Answer, Query, View, World};
 use crate::yaml::Node;
@@ -25,21 +25,6 @@ pub struct Cloud {
     /// Units are others than in the lists of today, if only in their state.
     lists_units: bool,
 }
-
-/// Modules that only look at what is there, or go by it.
-const LOOKS: &[&str] = &[
-    "stat",
-    "find",
-    "slurp",
-    "fetch",
-    "getent",
-    "package_facts",
-    "service_facts",
-    "command",
-    "shell",
-    "script",
-    "wait_for",
-];
 
 /// Whether others go by what a step found on the node. A list of services is another at every moment, and so left out.
 pub(super) fn tells(draft: &Draft) -> bool {
@@ -62,31 +47,8 @@ pub(super) fn facts_of(draft: &Draft) -> Vec<String> {
 
 /// Whether a step can change anything on a node, whatever it is given.
 pub(super) fn may_change(draft: &Draft) -> bool {
-    const TELL: &[&str] = &[
-        "stat",
-        "find",
-        "slurp",
-        "getent",
-        "package_facts",
-        "service_facts",
-        "wait_for",
-        "debug",
-        "assert",
-        "fail",
-        "set_fact",
-        "include_vars",
-        "add_host",
-        "group_by",
-        "setup",
-        "gather_facts",
-        "ping",
-        "pause",
-        "set_stats",
-        "validate_argument_spec",
-        "k8s_info",
-        "fetch",
-    ];
-    draft.module.is_some_and(|module| !TELL.contains(&module.name))
+    let stays = |module: &ResourceType| matches!(module.conduct, Conduct::Looks | Conduct::Passes);
+    draft.module.is_some_and(|module| !stays(module))
 }
 
 /// Modules that write one file.
@@ -166,12 +128,14 @@ impl Cloud {
     }
 
     /// Whether the answer to a query may be another by then.
-    fn covers(&self, query: &Query, view: &View, world: &World, module: &str) -> bool {
+    fn covers(&self, query: &Query, view: &View, world: &World, module: &ResourceType) -> bool {
         // This step itself foretells it, or one after it.
         if world.maker_of(query).is_some_and(|maker| maker >= self.seq) {
             return false;
         }
-        let looks = LOOKS.contains(&module);
+        // They go by what they find, and do not make it so.
+        let looks = matches!(module.conduct, Conduct::Looks | Conduct::Runs);
+        let module = module.name;
         let absent = || match view.ask(query.clone()) {
             Ok(
                 Answer::Stat(None)
@@ -280,7 +244,7 @@ pub(super) fn is_at_or_below(path: &str, dir: &str) -> bool {
 
 /// What of the answers a verdict rests on may be another when the step's turn comes: the steps that tell.
 pub(super) fn clouded(clouds: &[Cloud], draft: &Draft, world: &World, rested_on: &BTreeSet<Query>) -> Option<Unknown> {
-    let module = draft.module?.name;
+    let module = draft.module?;
     if clouds.is_empty() {
         return None;
     }
@@ -341,12 +305,31 @@ fn list(value: &minijinja::Value) -> Vec<String> {
     }
 }
 
-fn of_command(draft: &Draft, module: &str) -> Reach {
-    let dir = argument(draft, "chdir").map(|v| text_of(&v));
-    let free = match &draft.task.args {
+/// The line that a task of `command`, `shell` or their like runs; `None`: it is given as `argv`, or not known.
+fn line_of(draft: &Draft) -> Option<String> {
+    match &draft.task.args {
         TaskArgs::Free(text, _) => draft.context.text(text).ok(),
         _ => ["cmd", "_raw_params"].iter().find_map(|name| argument(draft, name)).map(|v| text_of(&v)),
-    };
+    }
+}
+
+/// A command all of whose programs change nothing: what it says is not known, but the node is as it was.
+pub(super) fn leaves_all(draft: &Draft) -> bool {
+    match (draft.module.map_or("", |module| module.name), line_of(draft)) {
+        ("shell", Some(text)) => reach::shell_only_looks(&text),
+        ("command", Some(text)) => {
+            crate::resources::common::kit::split_words(&text).is_ok_and(|words| reach::only_looks(&words))
+        }
+        ("command", None) => {
+            argument(draft, "argv").map(|v| list(&v)).is_some_and(|w| !w.is_empty() && reach::only_looks(&w))
+        }
+        _ => false,
+    }
+}
+
+fn of_command(draft: &Draft, module: &str) -> Reach {
+    let dir = argument(draft, "chdir").map(|v| text_of(&v));
+    let free = line_of(draft);
     let mut reach = match (module, free) {
         // What a script does stands in a file of its own; what it is called with it may touch.
         ("shell" | "raw" | "script", Some(text)) => of_shell(&text, dir.as_deref()),

@@ -7,6 +7,7 @@ use super::lineage::Lineage;
 use super::state::HostState;
 use super::turn::Draft;
 use crate::playbook::Task;
+use crate::problem::Problem;
 use crate::template::{Context, EvalError};
 use crate::vars::Definition;
 
@@ -93,7 +94,8 @@ impl Interpreter {
 pub fn variable_text(context: &Context, name: &str) -> String {
     let all = context.explain(name);
     let Some((holds, shadowed)) = all.split_last() else {
-        return format!("{name} is not defined here\n");
+        let near = context.similar(name).map(|help| format!("\n  {help}")).unwrap_or_default();
+        return format!("{name} is not defined here{near}\n");
     };
     let place = |d: &crate::template::DefinedAt| {
         d.span.as_ref().map_or_else(
@@ -135,10 +137,19 @@ fn short(value: &minijinja::Value) -> String {
 }
 
 /// A variable as the tasks of the first play with the host see it, without asking the node.
-pub fn explain_offline(interpreter: &Interpreter, name: &str) -> Result<String, crate::problem::Problem> {
+pub fn explain_offline(interpreter: &Interpreter, name: &str) -> Result<String, Problem> {
     let mut state = HostState::default();
     interpreter.begin(&mut state);
     let lineage = Lineage::of_play(&interpreter.play.play);
     let context = interpreter.context(&state, None, &lineage, vec![])?;
+    if context.explain(name).is_empty() {
+        let mut problem =
+            Problem::new("undefined-variable", format!("nothing defines `{name}` for `{}`", interpreter.host))
+                .note("what tasks set or register is not looked at: --task NAME shows a variable as that task sees it");
+        if let Some(help) = context.similar(name) {
+            problem = problem.help(help);
+        }
+        return Err(problem);
+    }
     Ok(variable_text(&context, name))
 }

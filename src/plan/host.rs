@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::basis::Thing;
-use super::cloud::{Cloud, may_change};
+use super::cloud::{Cloud, leaves_all, may_change};
 use super::fleet::Fleet;
 use super::interpreter::Interpreter;
 use super::run::lock;
@@ -43,6 +43,9 @@ impl Wanted {
 
 /// From here on a step that fails for what is not on the node may yet find it there.
 fn cloud(st: &mut HostState, draft: &Draft) {
+    if leaves_all(draft) {
+        return;
+    }
     let unknown = Unknown::after_step(draft.name.clone());
     st.clouded = Some(st.clouded.take().map_or(unknown.clone(), |before| before.merge(&unknown)));
 }

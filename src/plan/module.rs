@@ -146,6 +146,7 @@ impl Interpreter {
                 &rested_on,
                 self.run.keeps_basis(),
                 st.clouded.is_some(),
+                self.planning,
             );
         }
         if let (Some((seconds, poll)), Some(dir), Ok(verdict)) = (background, dir, &verdict) {

@@ -151,6 +151,29 @@ pub fn of_shell(text: &str, dir: Option<&str>) -> Reach {
     reach
 }
 
+/// Whether all that a shell's text runs are programs that change nothing, as far as its words tell.
+pub fn shell_only_looks(text: &str) -> bool {
+    // What is substituted within quotes is not read.
+    let hidden = text.contains('`') || text.contains("$(");
+    let to_nowhere = |target: &String| target == "/dev/null";
+    !hidden && simple_commands(text).iter().all(|(words, targets)| only_looks(words) && targets.iter().all(to_nowhere))
+}
+
+/// The same of one program with its arguments.
+pub fn only_looks(words: &[String]) -> bool {
+    let Some((program, rest)) = program_of(words) else { return true };
+    match program {
+        "systemctl" => matches!(
+            rest.iter().find(|w| !w.starts_with('-')),
+            Some(&("status" | "show" | "cat" | "is-active" | "is-enabled" | "is-failed" | "list-units"))
+        ),
+        // They can run programs and write files too.
+        "awk" | "trap" | "read" => false,
+        "sort" => !rest.iter().any(|w| w.starts_with("-o") || w.starts_with("--output")),
+        _ => is_look(program, &rest),
+    }
+}
+
 fn absolute(path: &str, dir: Option<&str>) -> String {
     match dir {
         Some(dir) if !path.starts_with('/') => {
@@ -160,16 +183,29 @@ fn absolute(path: &str, dir: Option<&str>) -> String {
     }
 }
 
-/// One program with its arguments.
-fn command(words: &[String], dir: &mut Option<String>, reach: &mut Reach) {
+/// The program's name and its arguments, without what stands before it.
+fn program_of(words: &[String]) -> Option<(&str, Vec<&str>)> {
     let is_assignment = |w: &str| {
         w.split_once('=')
             .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'))
     };
     let mut words = words.iter().map(String::as_str).skip_while(|w| BEFORE.contains(w) || is_assignment(w));
-    let Some(program) = words.next() else { return };
-    let program = program.rsplit('/').next().unwrap_or(program);
-    let rest: Vec<&str> = words.collect();
+    let program = words.next()?;
+    Some((program.rsplit('/').next().unwrap_or(program), words.collect()))
+}
+
+/// Programs that change nothing, called as they are.
+fn is_look(program: &str, rest: &[&str]) -> bool {
+    match program {
+        "sed" => !rest.iter().any(|w| w.starts_with("-i") || w.starts_with("--in-place")),
+        "find" => !rest.iter().any(|w| matches!(*w, "-delete" | "-exec" | "-execdir" | "-ok")),
+        _ => LOOKS.contains(&program),
+    }
+}
+
+/// One program with its arguments.
+fn command(words: &[String], dir: &mut Option<String>, reach: &mut Reach) {
+    let Some((program, rest)) = program_of(words) else { return };
     let plain = || rest.iter().copied().filter(|w| !w.starts_with('-'));
     match program {
         "cd" => {
@@ -209,9 +245,7 @@ fn command(words: &[String], dir: &mut Option<String>, reach: &mut Reach) {
             reach.packages.extend(plain().map(name));
         }
         "dpkg" | "rpm" => {}
-        "sed" if !rest.iter().any(|w| w.starts_with("-i") || w.starts_with("--in-place")) => {}
-        "find" if !rest.iter().any(|w| matches!(*w, "-delete" | "-exec" | "-execdir" | "-ok")) => {}
-        program if LOOKS.contains(&program) => {}
+        program if is_look(program, &rest) => {}
         program if TO_THE_LAST.contains(&program) => {
             if let Some(last) = plain().next_back() {
                 reach.path(&absolute(last, dir.as_deref()));
@@ -382,6 +416,22 @@ mod tests {
         assert_eq!(shell("find /var/log -name '*.gz'"), Vec::<String>::new());
         assert_eq!(shell("find /var/log -name '*.gz' -delete"), ["/var/log"]);
         assert_eq!(shell("sed -i s/a/b/ /etc/x; sed s/a/b/ /etc/y"), ["/etc/x"]);
+    }
+
+    #[test]
+    fn programs_that_only_look_are_told_from_others() {
+        for text in ["echo hi", "cat /etc/a | grep -q x 2>/dev/null && echo y", "systemctl is-active x; sed -n 1p /a"] {
+            assert!(shell_only_looks(text), "{text}");
+        }
+        for text in [
+            "echo hi > /etc/motd",
+            "echo \"$(rm -rf /opt)\"",
+            "kubelet --version",
+            "systemctl daemon-reload",
+            "sed -i s/a/b/ x",
+        ] {
+            assert!(!shell_only_looks(text), "{text}");
+        }
     }
 
     #[test]

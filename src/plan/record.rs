@@ -14,31 +14,7 @@ use super::turn::Draft;
 use crate::ledger::{self, Line};
 use crate::node::holder::Holder;
 use crate::node::{Action, Claim, Done, Former, Identity, Lock, Transport};
-use crate::resources::{Change, ChangeKind, Resource};
-
-/// Modules that act on nothing that stays: they wait, look, or bring something here.
-const PASSING: &[&str] = &[
-    "add_host",
-    "assert",
-    "async_status",
-    "debug",
-    "fail",
-    "fetch",
-    "find",
-    "getent",
-    "group_by",
-    "pause",
-    "ping",
-    "reboot",
-    "set_fact",
-    "setup",
-    "slurp",
-    "stat",
-    "uri",
-    "wait_for",
-    "wait_for_connection",
-    "k8s_info",
-];
+use crate::resources::{Change, ChangeKind, Conduct, Resource, ResourceType};
 
 /// One step's part of a block of the ledger.
 #[derive(Default)]
@@ -75,8 +51,8 @@ impl Interpreter {
     /// What is to be noted of a change. `st`: as it is before.
     pub fn note(&self, st: &HostState, draft: &Draft, resource: &dyn Resource, change: &Change) -> Option<Note> {
         let recording = self.recording()?;
-        let module = draft.module.map_or("", |m| m.name);
-        if change.actions.is_empty() || PASSING.contains(&module) {
+        let leaves_nothing = |m: &ResourceType| !matches!(m.conduct, Conduct::Declares | Conduct::Runs);
+        if change.actions.is_empty() || draft.module.is_some_and(leaves_nothing) {
             return None;
         }
         let secret = draft.no_log || secret_content(recording, change);

@@ -17,7 +17,15 @@ fn never(_: Args, _: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 
 macro_rules! resource {
     ($name:literal, $qualified:literal, $free:expr, $args:expr) => {
-        ResourceType { name: $name, qualified: &[$qualified], doc: "", args: $args, free_form: $free, build: never }
+        ResourceType {
+            name: $name,
+            qualified: &[$qualified],
+            doc: "",
+            args: $args,
+            free_form: $free,
+            conduct: crate::resources::Conduct::Declares,
+            build: never,
+        }
     };
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::common::{diff, fail, invalid, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Done, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Done, Kind, Resource, ResourceType, Setting, TaskResult, Verdict,
+};
 use crate::node::ExecSpec;
 use crate::problem::Problem;
 use crate::world::{Answer, FileKind, Query, Stop, View};
@@ -36,6 +38,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/acl.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

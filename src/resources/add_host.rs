@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::{self, Ready};
-use super::{ANY, ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ANY, ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::Stop;
 
 const DOC: &str = "\
@@ -43,6 +43,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new(ANY, Kind::Raw, "Any further variable of the host"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

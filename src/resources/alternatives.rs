@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::problem::Problem;
 use crate::world::{Answer, Output, Query, Stop, View};
@@ -27,6 +27,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("family", Kind::Str, "The family of alternatives, where the tool knows them (Red Hat's)"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -1,7 +1,7 @@
 //! `apk`: packages of Alpine Linux.
 
 use super::common::packages::{NAME, Packages, STATE, UPDATE};
-use super::{ArgSpec, Kind, ResourceType};
+use super::{ArgSpec, Conduct, Kind, ResourceType};
 
 pub static TYPE: ResourceType = ResourceType {
     name: "apk",
@@ -19,6 +19,7 @@ pub static TYPE: ResourceType = ResourceType {
             .default("/etc/apk/world"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         super::kit::exclusive(&args, "name", "upgrade")?;
         let mut packages = Packages::of(&args, setting, "apk")?;

@@ -15,7 +15,7 @@ use minijinja::Value;
 
 use super::kit::{self, Task};
 use super::setup::matches;
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Command, Done, Download, ExecSpec};
 use crate::template::Unknown;
 use crate::world::{Answer, Effect, PackageState, Query, Stop, View};
@@ -77,6 +77,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("auto_install_module_deps", Kind::Bool, "Accepted, without effect").default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -7,7 +7,7 @@ use minijinja::Value;
 use super::common::pgp;
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Done, Download};
 use crate::problem::Problem;
 use crate::world::{Answer, Output, Query, Stop, View};
@@ -28,6 +28,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("state", Kind::Str, "Whether it is there").default("present").choices(&["absent", "present"]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use super::edits::{self, Edit, Own};
 use super::kit::Task;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Download};
 use crate::problem::Problem;
 use crate::world::{Query, Stop, View};
@@ -30,6 +30,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("install_python_apt", Kind::Bool, "Accepted, without effect").default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

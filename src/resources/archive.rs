@@ -11,7 +11,7 @@ use super::common::tools::{query, said};
 use super::common::{concat, fail, invalid, paths};
 use super::kit::{self, Task};
 use super::setup::matches;
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done, ExecSpec};
 use crate::world::{FileKind, Query, Stop, View};
 
@@ -32,6 +32,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/archive.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

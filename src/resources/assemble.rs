@@ -7,7 +7,7 @@ use super::common::place::{self, Wanted};
 use super::common::{concat, fail, paths};
 use super::copy::{Manner, One};
 use super::lineinfile::pattern;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, Verdict};
 use crate::problem::Problem;
 use crate::template::pyregex::{Flags, PyRegex};
 use crate::world::{FileKind, Query, Stop, View};
@@ -32,6 +32,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/assemble.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

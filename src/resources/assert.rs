@@ -6,7 +6,7 @@ use minijinja::Value;
 use minijinja::value::ValueKind;
 
 use super::kit::Ready;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::Stop;
 
 const DOC: &str = "\
@@ -47,6 +47,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("quiet", Kind::Bool, "Show no message if all hold").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

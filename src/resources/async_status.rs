@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::background::{Jobs, with_ids};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, kit};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, kit,
+};
 use crate::node::{Done, ExecSpec, JobState, READ_JOB};
 use crate::world::{Stop, View};
 
@@ -45,6 +47,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("mode", Kind::Str, "Ask, or clean up").default("status").choices(&["status", "cleanup"]),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

@@ -7,7 +7,7 @@ use minijinja::Value;
 use super::common::paths;
 use super::edits::{self, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Download, Owner};
 use crate::problem::Problem;
 use crate::world::{Query, Stop, View};
@@ -29,6 +29,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("validate_certs", Kind::Bool, "Check the URL's certificate").default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

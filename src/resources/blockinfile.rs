@@ -6,7 +6,7 @@ use super::common::attributes::COMMON;
 use super::common::concat;
 use super::common::edit::{Editor, is_a_folder};
 use super::lineinfile::pattern;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::template::pyregex::{Flags, PyRegex};
 use crate::world::{Stop, View};
@@ -38,6 +38,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/blockinfile.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Command, Done, ExecSpec};
 use crate::problem::Problem;
 use crate::template::Unknown;
@@ -65,6 +65,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: DOC,
     args: ARGS,
     free_form: Some("_raw_params"),
+    conduct: Conduct::Runs,
     build: build_command,
 };
 

@@ -12,7 +12,9 @@ use minijinja::value::ValueKind;
 use super::common::attributes::{self, Attributes, COMMON, Resolved};
 use super::common::place::{self, Placing, Wanted};
 use super::common::{concat, fail, invalid, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict,
+};
 use crate::node::{Action, Done};
 use crate::problem::Problem;
 use crate::world::{Algorithm, FileKind, Query, Stat, Stop, View};
@@ -41,6 +43,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/copy.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

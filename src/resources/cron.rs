@@ -7,7 +7,7 @@ use minijinja::Value;
 use super::common::paths;
 use super::edits::{self, Edit, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::ExecSpec;
 use crate::problem::Problem;
 use crate::world::{Answer, Output, Query, Stop, View};
@@ -36,6 +36,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("insertbefore", Kind::Str, "Put the variable before this one"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

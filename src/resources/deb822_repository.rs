@@ -7,7 +7,7 @@ use minijinja::value::ValueKind;
 
 use super::edits::{self, Edit, Own};
 use super::kit::Task;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::node::Download;
 use crate::world::{Stop, View};
 
@@ -44,6 +44,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("uris", Kind::List, "Field of the file"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -8,7 +8,7 @@ use minijinja::Value;
 use super::common::feed::{feed, output};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::world::{Query, Stop, View};
 
@@ -36,6 +36,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("unseen", Kind::Bool, "Leave it to be asked").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -6,7 +6,7 @@ use minijinja::Value;
 use minijinja::value::ValueKind;
 
 use super::kit::{self, Ready};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::problem::Problem;
 use crate::world::Stop;
 
@@ -43,6 +43,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("verbosity", Kind::Int, "Show only with as many `-v`").default("0"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use super::common::packages::{Packages, STATE, State};
 use super::kit;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
 
@@ -54,6 +54,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("install_repoquery", Kind::Bool, "Accepted, without effect").default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

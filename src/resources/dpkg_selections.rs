@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::feed::{feed, output};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Kind, Resource, ResourceType, TaskResult, Verdict};
+use super::{ArgSpec, Conduct, Kind, Resource, ResourceType, TaskResult, Verdict};
 use crate::world::{Query, Stop, View};
 
 /// `dpkg_selections`.
@@ -20,6 +20,7 @@ pub static TYPE: ResourceType = ResourceType {
             .required(),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         Ok(Arc::new(Selection {
             name: args.need("name")?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::Ready;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::Stop;
 
 const DOC: &str = "\
@@ -38,6 +38,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: DOC,
     args: &[ArgSpec::new("msg", Kind::Str, "The message, text or any value").default("Failed as requested from task")],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

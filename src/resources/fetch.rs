@@ -8,7 +8,9 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::common::{diff, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of,
+};
 use crate::node::{Action, Done};
 use crate::world::{Algorithm, FileKind, Query, Stop, View};
 
@@ -26,6 +28,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/fetch.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Looks,
     build,
 };
 

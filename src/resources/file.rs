@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::common::attributes::{self, Attributes, COMMON, Fix, Resolved};
 use super::common::{concat, diff, fail, invalid, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Diff, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Diff, Kind, Resource, ResourceType, Setting, TaskResult, Verdict,
+};
 use crate::node::Action;
 use crate::problem::Problem;
 use crate::world::{Effect, FileKind, Query, Stat, Stop, View};
@@ -38,6 +40,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/file.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::world::{FileKind, Query, Stop, View};
 
@@ -30,6 +30,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("uuid", Kind::Str, "Its UUID, `random`, or (xfs) `generate`"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

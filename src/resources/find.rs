@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use super::common::archive::glob;
 use super::common::{invalid, paths, text};
-use super::{ArgSpec, Args, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::template::pyregex::{Flags, PyRegex};
 use crate::world::{Algorithm, FileKind, Query, Stat, Stop, View};
@@ -44,6 +44,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/find.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Looks,
     build,
 };
 

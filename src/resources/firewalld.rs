@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::node::{Action, Command, Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
@@ -42,6 +42,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("offline", Kind::Bool, "Allow work on the settings while firewalld does not run").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

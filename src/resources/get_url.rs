@@ -12,7 +12,7 @@ use super::common::attributes::{self, Attributes, COMMON};
 use super::common::place::{self, Placing, Wanted};
 use super::common::{concat, fail, invalid, paths};
 use super::copy::{Spot, spot};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Command, Done, Download, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Algorithm, Answer, Effect, FileKind, Query, Stop, View};
@@ -50,6 +50,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/get_url.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

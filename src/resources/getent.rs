@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::template::Unknown;
 use crate::world::{Query, Stop, View};
 
@@ -46,6 +46,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("fail_key", Kind::Bool, "A missing key is a failure").default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Looks,
     build,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Answer, Effect, Output, Query, Stop, View};
@@ -44,6 +44,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("gpg_allowlist", Kind::List, "Fingerprints, one of which signed it").aliases(&["gpg_whitelist"]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

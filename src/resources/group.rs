@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::template::Unknown;
 use crate::world::{Answer, GroupEntry, Query, Stop, View};
@@ -49,6 +49,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("gid_max", Kind::Int, "Largest number to take"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

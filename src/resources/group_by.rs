@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::Ready;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::Stop;
 
 const DOC: &str = "\
@@ -41,6 +41,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("parents", Kind::List, "Groups the new one is a child of").default("all"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

@@ -8,7 +8,7 @@ use super::common::kubectl::{answer, conclude, to_json, value};
 use super::common::tools::query;
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Answer, Output, Query, Stop, View};
@@ -72,6 +72,7 @@ pub static TYPE: ResourceType = ResourceType {
             .default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Kind, Resource, ResourceType, TaskResult, Verdict};
+use super::{ArgSpec, Conduct, Kind, Resource, ResourceType, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::world::{Answer, Query, Stop, View};
 
@@ -20,6 +20,7 @@ pub static TYPE: ResourceType = ResourceType {
         ]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         let name = args.need("name")?;
         if name.is_empty() || name.len() > 64 || name.contains(|c: char| c.is_whitespace() || c == '/') {

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use minijinja::Value;
 
 use super::kit::{self, Ready};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::source::SourceFile;
 use crate::world::Stop;
@@ -62,6 +62,7 @@ pub static TYPE: ResourceType = ResourceType {
             .choices(&["replace", "merge"]),
     ],
     free_form: Some("_raw_params"),
+    conduct: Conduct::Passes,
     build,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::attributes::{self, COMMON};
 use super::common::edit::{Editor, is_a_folder};
 use super::common::{concat, invalid, text};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
 
@@ -39,6 +39,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/ini_file.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -7,7 +7,7 @@ use minijinja::value::ValueKind;
 use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::node::Done;
 use crate::problem::Problem;
 use crate::world::{Output, Stop, View};
@@ -74,6 +74,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("numeric", Kind::Bool, "Accepted, without effect").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

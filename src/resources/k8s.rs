@@ -9,7 +9,7 @@ use super::common::concat;
 use super::common::kubectl::*;
 use super::edits::Edit;
 use super::kit::{self};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Answer, Output, Stop, View};
@@ -40,6 +40,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/k8s.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 
@@ -134,6 +135,21 @@ fn merged(wanted: &Json, live: &Json) -> Json {
 }
 
 impl Objects {
+    /// An object as the server would store it by a command; where it does not say, as it is put together here. `Err`: it is refused.
+    fn stored(
+        &self,
+        world: &View,
+        words: &[&str],
+        object: &Json,
+        otherwise: impl FnOnce() -> Json,
+    ) -> Result<Result<Json, Verdict>, Stop> {
+        Ok(match self.kubectl.dry_run(world, words, &object.to_string())? {
+            Dry::Object(after) => Ok(after),
+            Dry::Refused(why) => Err(kit::failed(why)),
+            Dry::Impossible => Ok(otherwise()),
+        })
+    }
+
     fn words(&self, object: &Json, verb: &str) -> Vec<String> {
         let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
         let mut words = vec![
@@ -176,7 +192,7 @@ impl Resource for Objects {
                     edit.actions.push(self.kubectl.task.exec(self.kubectl.argv(&refs(&words))));
                     let none = Output { rc: 1, stdout: vec![], stderr: b"NotFound".to_vec() };
                     edit.effect(query, Answer::Output(none));
-                    edit.diff.push(kit::diff(&label, show(&plain(live)), ""));
+                    edit.diff.push(kit::diff(&label, show(&definition(live)), ""));
                 }
                 ("patched", None) => {}
                 (_, None) => {
@@ -192,11 +208,9 @@ impl Resource for Objects {
                         .into_action(),
                     );
                     edit.created = true;
-                    let body = String::from_utf8(text()).unwrap_or_default();
-                    let after = match self.kubectl.dry_run(world, &words, &body)? {
-                        Dry::Object(after) => after,
-                        Dry::Refused(why) => return Ok(kit::failed(why)),
-                        Dry::Impossible => object.clone(),
+                    let after = match self.stored(world, &words, object, || object.clone())? {
+                        Ok(after) => after,
+                        Err(refused) => return Ok(refused),
                     };
                     edit.diff.push(kit::diff(&label, "", show(&plain(&after))));
                     edit.effect(query, answer(&after));
@@ -213,11 +227,9 @@ impl Resource for Objects {
                         words.extend(["--type=merge".to_owned(), "--patch-file=/dev/stdin".to_owned()]);
                         words
                     };
-                    let body = String::from_utf8(text()).unwrap_or_default();
-                    let after = match self.kubectl.dry_run(world, &refs(&words), &body)? {
-                        Dry::Object(after) => after,
-                        Dry::Refused(why) => return Ok(kit::failed(why)),
-                        Dry::Impossible => merged(object, live),
+                    let after = match self.stored(world, &refs(&words), object, || merged(object, live))? {
+                        Ok(after) => after,
+                        Err(refused) => return Ok(refused),
                     };
                     // Written otherwise, but the server makes the same of it (`1000m` and `1`). What others report meanwhile is no change of ours.
                     let shown = |whole: &Json| {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::common::concat;
 use super::common::kubectl::*;
 use super::kit;
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::problem::Problem;
 use crate::world::{Stop, View};
@@ -34,6 +34,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/k8s_info.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Looks,
     build,
 };
 

@@ -8,7 +8,7 @@ use super::common::concat;
 use super::common::kubectl::*;
 use super::edits::Edit;
 use super::kit::{self};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::node::Done;
 use crate::world::{Stop, View};
 
@@ -27,6 +27,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/k8s_taint.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::{self, Own};
 use super::kit::Task;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{Stop, View};
 
 /// `kernel_blacklist`.
@@ -20,6 +20,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("blacklist_file", Kind::Path, "The file").default("/etc/modprobe.d/blacklist-ansible.conf"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -8,7 +8,7 @@ use minijinja::Value;
 
 use super::edits::{self, Own};
 use super::kit::Task;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
 
@@ -25,6 +25,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("state", Kind::Str, "Whether it is there").default("present").choices(&["absent", "present"]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

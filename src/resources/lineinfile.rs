@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::attributes::COMMON;
 use super::common::edit::{Editor, is_a_folder};
 use super::common::{concat, invalid, text};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::template::pyregex::{Flags, Match, PyRegex, Template};
 use crate::world::{Stop, View};
@@ -36,6 +36,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/lineinfile.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

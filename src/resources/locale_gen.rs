@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::{self, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Change, Kind, Resource, ResourceType, TaskResult, Verdict};
+use super::{ArgSpec, Change, Conduct, Kind, Resource, ResourceType, TaskResult, Verdict};
 use crate::node::Done;
 use crate::world::{Answer, Output, Query, Stop, View};
 
@@ -18,6 +18,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("state", Kind::Str, "Whether they are there").default("present").choices(&["absent", "present"]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         Ok(Arc::new(Locales {
             names: args.list("name")?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::world::{Query, Stop, View};
 
@@ -29,6 +29,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("reset_pv_uuid", Kind::Bool, "Give its devices new UUIDs").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

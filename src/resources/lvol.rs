@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::world::{Stop, View};
 
@@ -28,6 +28,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("opts", Kind::Str, "Options for lvcreate"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -291,6 +291,21 @@ pub fn concluded(change: &Change, done: &[Done]) -> Result<TaskResult, TaskResul
     }
 }
 
+/// What a resource type does to a node, whatever it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// Says how something of the node shall be.
+    Declares,
+    /// Looks at what is there, and tells.
+    Looks,
+    /// Runs what it is given: nobody knows what that does. Whether it runs may go by what is there.
+    Runs,
+    /// Acts, and leaves nothing that could be undone: a reboot, a request.
+    Fleeting,
+    /// Concerns the run, not the node.
+    Passes,
+}
+
 /// A resource type: its names, its arguments, its manual.
 pub struct ResourceType {
     /// Short name, e.g. `copy`.
@@ -302,6 +317,7 @@ pub struct ResourceType {
     pub args: &'static [ArgSpec],
     /// The argument that takes a free-form text (`command`'s), if there is one.
     pub free_form: Option<&'static str>,
+    pub conduct: Conduct,
     /// Decodes the arguments and renders what must be rendered with the task's variables. `Stop::Unknown` where that needs a
     /// value not known yet; wrong arguments convert into `Stop::Invalid` by `?`.
     pub build: fn(Args, &Setting) -> Result<Arc<dyn Resource>, Stop>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::{self, Edit, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::world::{Answer, Output, Query, Stop, View};
 
@@ -21,6 +21,7 @@ pub static TYPE: ResourceType = ResourceType {
             .choices(&["absent", "disabled", "present"]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

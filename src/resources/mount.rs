@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::{self, Edit, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::problem::Problem;
 use crate::world::{Answer, Query, Stop, View};
@@ -29,6 +29,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("backup", Kind::Bool, "Copy the file before changing it").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -1,7 +1,7 @@
 //! `package`: packages by the node's own manager.
 
 use super::common::packages::{NAME, Packages, UPDATE};
-use super::{ANY, ArgSpec, Kind, ResourceType};
+use super::{ANY, ArgSpec, Conduct, Kind, ResourceType};
 use crate::problem::Problem;
 
 pub static TYPE: ResourceType = ResourceType {
@@ -16,6 +16,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new(ANY, Kind::Raw, "Arguments of the package manager's own module"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         let manager = args.need("use")?.rsplit('.').next().unwrap_or("auto").to_owned();
         if let Some((name, _, span)) = args.extra().next() {

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use minijinja::Value;
 
 use super::kit::{self};
-use super::{ArgSpec, Kind, Resource, ResourceType, TaskResult, Verdict};
+use super::{ArgSpec, Conduct, Kind, Resource, ResourceType, TaskResult, Verdict};
 use crate::world::{Query, Stop, View};
 
 /// `package_facts`.
@@ -35,6 +35,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("strategy", Kind::Str, "Accepted, without effect").default("first").choices(&["first", "all"]),
     ],
     free_form: None,
+    conduct: Conduct::Looks,
     build: |args, _| {
         args.list("manager")?;
         Ok(Arc::new(Facts))

@@ -1,7 +1,7 @@
 //! `pacman`: packages of Arch Linux.
 
 use super::common::packages::{NAME, Packages, STATE, State};
-use super::{ArgSpec, Kind, ResourceType};
+use super::{ArgSpec, Conduct, Kind, ResourceType};
 
 pub static TYPE: ResourceType = ResourceType {
     name: "pacman",
@@ -26,6 +26,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("upgrade_extra_args", Kind::Str, "Further options for upgrading").default(""),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         super::kit::exclusive(&args, "name", "upgrade")?;
         let words = |name: &str| -> Result<Vec<String>, crate::problem::Problem> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::{self, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{Stop, View};
 
 /// `pam_limits`.
@@ -44,6 +44,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("comment", Kind::Str, "A comment for the line").default(""),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

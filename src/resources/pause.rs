@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use super::kit;
 use super::{
-    ArgSpec, Args, AskOperator, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict,
+    ArgSpec, Args, AskOperator, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict,
 };
 use crate::node::{Action, Done};
 use crate::world::{Stop, View};
@@ -48,6 +48,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("echo", Kind::Bool, "Show what is typed").default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

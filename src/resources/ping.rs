@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{Stop, View};
 
 const DOC: &str = "\
@@ -32,6 +32,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: DOC,
     args: &[ArgSpec::new("data", Kind::Str, "What to answer; `crash` fails").default("pong")],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

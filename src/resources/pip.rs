@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Answer, Output, Query, Stop, View};
@@ -38,6 +38,7 @@ pub static TYPE: ResourceType = ResourceType {
         ]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::args::{ANY, text_of};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, kit};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, kit,
+};
 use crate::node::{Done, ExecSpec, quote};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
@@ -21,6 +23,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: "",
     args: &[ArgSpec::new(ANY, Kind::Raw, "The program's own arguments")],
     free_form: Some("_raw_params"),
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Command, Done, ExecSpec};
 use crate::world::{Stop, View};
 
@@ -41,6 +41,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("executable", Kind::Path, "Absolute path of the shell"),
     ],
     free_form: Some("_raw_params"),
+    conduct: Conduct::Runs,
     build,
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Command, Done, ExecSpec};
 use crate::problem::Problem;
 use crate::world::{Stop, View};
@@ -25,6 +25,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("reboot_command", Kind::Str, "Instead of `shutdown -r`"),
     ],
     free_form: None,
+    conduct: Conduct::Fleeting,
     build,
 };
 

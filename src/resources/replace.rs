@@ -6,7 +6,7 @@ use super::common::attributes::COMMON;
 use super::common::edit::{Editor, is_a_folder};
 use super::common::{concat, invalid};
 use super::lineinfile::pattern;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::template::pyregex::{Flags, PyRegex, Template};
 use crate::world::{Stop, View};
@@ -34,6 +34,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/replace.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

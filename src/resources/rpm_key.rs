@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::common::pgp;
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Done, Download, ExecSpec};
 use crate::world::{Answer, Output, Query, Stop, View};
 
@@ -21,6 +21,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("validate_certs", Kind::Bool, "Check the certificate of the URL").default("yes"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

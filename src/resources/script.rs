@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::command::{Exists, nothing_to_run};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Done, ExecSpec};
 use crate::world::{Stop, View};
 
@@ -22,6 +22,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("decrypt", Kind::Bool, "Open the script if it is vaulted").default("true"),
     ],
     free_form: Some("_raw_params"),
+    conduct: Conduct::Runs,
     build,
 };
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Kind, Resource, ResourceType, TaskResult, Verdict};
+use super::{ArgSpec, Conduct, Kind, Resource, ResourceType, TaskResult, Verdict};
 use crate::world::{Answer, Output, Query, Stop, View};
 
 /// `seboolean`.
@@ -19,6 +19,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("ignore_selinux_state", Kind::Bool, "Accepted, without effect").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         Ok(Arc::new(Seboolean {
             name: args.need("name")?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::kit::{self, Task};
 use super::systemd::{Unit, Wanted};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::world::{Answer, FileKind, Query, Stat, Stop, View};
 
@@ -51,6 +51,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("daemon_reload", Kind::Bool, "Read unit files again first").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use minijinja::Value;
 
 use super::kit::{self};
-use super::{Resource, ResourceType, TaskResult, Verdict};
+use super::{Conduct, Resource, ResourceType, TaskResult, Verdict};
 use crate::world::{Query, Stop, View};
 
 const DOC: &str = "\
@@ -37,6 +37,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: DOC,
     args: &[],
     free_form: None,
+    conduct: Conduct::Looks,
     build: |_, _| Ok(Arc::new(Services)),
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kit::{self, Ready};
-use super::{ANY, ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ANY, ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::problem::Problem;
 use crate::world::Stop;
 
@@ -37,6 +37,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new(ANY, Kind::Raw, "Any name and its value"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::{self, Ready};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::Stop;
 
 const DOC: &str = "\
@@ -43,6 +43,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("aggregate", Kind::Bool, "Add to what is there").default("true"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

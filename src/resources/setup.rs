@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::world::{Stop, View};
 
 pub(super) const DOC: &str = "\
@@ -38,8 +38,15 @@ pub(super) const ARGS: &[ArgSpec] = &[
     ArgSpec::new("fact_path", Kind::Path, "Directory of custom facts").default("/etc/ansible/facts.d"),
 ];
 
-pub static TYPE: ResourceType =
-    ResourceType { name: "setup", qualified: &["ansible.builtin.setup"], doc: DOC, args: ARGS, free_form: None, build };
+pub static TYPE: ResourceType = ResourceType {
+    name: "setup",
+    qualified: &["ansible.builtin.setup"],
+    doc: DOC,
+    args: ARGS,
+    free_form: None,
+    conduct: Conduct::Passes,
+    build,
+};
 
 /// Facts of the subsets that are not part of the minimum. What is in no list belongs to `min`.
 const SUBSETS: &[(&str, &[&str])] = &[

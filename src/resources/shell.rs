@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::command::{Line, line, nothing_to_run, run};
 use super::kit::{self};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting};
 use crate::world::Stop;
 
 const DOC: &str = "\
@@ -58,6 +58,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: DOC,
     args: ARGS,
     free_form: Some("_raw_params"),
+    conduct: Conduct::Runs,
     build,
 };
 

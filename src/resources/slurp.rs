@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 
 use super::common::{fail, paths};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{FileKind, Query, Stop, View};
 
 static ARGS: &[ArgSpec] = &[ArgSpec::new("src", Kind::Path, "the file that is read").required().aliases(&["path"])];
@@ -16,6 +16,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/slurp.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Looks,
     build,
 };
 

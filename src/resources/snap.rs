@@ -7,7 +7,7 @@ use minijinja::Value;
 use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::world::{Stop, View};
 
@@ -26,6 +26,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("options", Kind::List, "Options as `key=value`, or `snap:key=value` with several snaps"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use super::common::attributes::{UNKNOWN_ID, UNKNOWN_SIZE, unknown};
 use super::common::paths;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{Algorithm, Answer, FileKind, Query, Stat, Stop, View};
 
 static ARGS: &[ArgSpec] = &[
@@ -34,6 +34,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/stat.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Looks,
     build,
 };
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::common::{invalid, paths};
 use super::kit;
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting};
 use crate::problem::Problem;
 use crate::world::Stop;
 
@@ -63,6 +63,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/synchronize.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -7,7 +7,7 @@ use minijinja::value::ValueKind;
 
 use super::edits::{self, Edit, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of};
 use crate::node::Done;
 use crate::problem::Problem;
 use crate::world::{Answer, Query, Stop, View};
@@ -26,6 +26,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("sysctl_set", Kind::Bool, "Compare and set the running kernel's value too").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

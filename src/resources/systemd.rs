@@ -10,7 +10,7 @@ use minijinja::Value;
 
 use super::common::units;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done};
 use crate::problem::Problem;
 use crate::world::{Answer, Query, Stop, UNIT_FOLDERS, UnitState, View};
@@ -72,6 +72,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: DOC,
     args: UNIT_ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

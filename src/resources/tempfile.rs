@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::common::attributes::{self, Attributes};
 use super::common::place::{self, Wanted};
 use super::common::{diff, fail, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict,
+};
 use crate::node::{Action, Owner};
 use crate::world::{FileKind, Query, Stop, View};
 
@@ -23,6 +25,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/tempfile.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

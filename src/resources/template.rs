@@ -9,7 +9,7 @@ use super::common::attributes::{Attributes, COMMON};
 use super::common::place::{self, Wanted};
 use super::common::{concat, invalid, paths};
 use super::copy::{Manner, One, local_mode};
-use super::{ArgSpec, Args, Kind, ModeSpec, Resource, ResourceType, Setting, TemplateRequest};
+use super::{ArgSpec, Args, Conduct, Kind, ModeSpec, Resource, ResourceType, Setting, TemplateRequest};
 use crate::problem::Problem;
 use crate::world::Stop;
 
@@ -43,6 +43,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/template.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

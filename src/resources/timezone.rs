@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edits::{self, Edit, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Action;
 use crate::problem::Problem;
 use crate::world::{Answer, Query, Stop, View};
@@ -21,6 +21,7 @@ pub static TYPE: ResourceType = ResourceType {
             .choices(&["UTC", "local"]),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -7,7 +7,7 @@ use minijinja::Value;
 use super::common::tools::{concluded, query, said};
 use super::edits::Edit;
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Done;
 use crate::problem::Problem;
 use crate::world::{Stop, View};
@@ -52,6 +52,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("comment", Kind::Str, "A comment"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

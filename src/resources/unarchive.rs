@@ -16,7 +16,9 @@ use super::common::archive::{self, Format, Listing, Member, MemberKind};
 use super::common::attributes::{self, Attributes, COMMON, Resolved};
 use super::common::place::{self, Wanted};
 use super::common::{concat, diff, fail, invalid, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{
+    ArgSpec, Args, Change, ChangeKind, Conduct, Kind, ModeSpec, Resource, ResourceType, Setting, TaskResult, Verdict,
+};
 use crate::node::{Action, Blob, Download, UnpackSource};
 use crate::problem::Problem;
 use crate::world::{Algorithm, Answer, Effect, FileKind, Query, Stat, Stop, View};
@@ -50,6 +52,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/unarchive.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

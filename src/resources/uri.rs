@@ -12,7 +12,8 @@ use minijinja::value::ValueKind;
 use super::common::attributes::COMMON;
 use super::common::{concat, invalid, paths};
 use super::{
-    ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, copy, text_of,
+    ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, copy,
+    text_of,
 };
 use crate::node::{Command, Done, ExecSpec};
 use crate::problem::Problem;
@@ -65,6 +66,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/uri.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Fleeting,
     build,
 };
 

@@ -11,7 +11,7 @@ use minijinja::Value;
 
 use super::group::{ENTRY, UNASSIGNED, failed_tool, field, has_shadow_tools, number, shadow_tools, shown};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Done, Owner};
 use crate::template::Unknown;
 use crate::world::{Account, Answer, Effect, FileKind, GroupEntry, Query, Stat, Stop, View};
@@ -100,6 +100,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("uid_max", Kind::Int, "Largest number to take"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -7,7 +7,7 @@ use minijinja::Value;
 use minijinja::value::ValueKind;
 
 use super::kit::{self, Ready};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of, truth};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict, text_of, truth};
 use crate::problem::Problem;
 use crate::template::Unknown;
 use crate::world::Stop;
@@ -58,6 +58,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("validate_args_context", Kind::Dict, "What is being checked, for the result"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::{Action, Command, Done, ExecSpec};
 use crate::problem::Problem;
 use crate::template::pyregex::{Flags, PyRegex};
@@ -33,6 +33,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("msg", Kind::Str, "Message of the failure"),
     ],
     free_form: None,
+    conduct: Conduct::Looks,
     build,
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kit;
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::Action;
 use crate::world::{Stop, View};
 
@@ -41,6 +41,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("timeout", Kind::Int, "Seconds to wait at most").default("600"),
     ],
     free_form: None,
+    conduct: Conduct::Passes,
     build,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::common::{diff, fail, invalid, paths};
-use super::{ArgSpec, Args, Change, ChangeKind, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::ExecSpec;
 use crate::problem::Problem;
 use crate::world::{Answer, Effect, Output, Query, Stop, View};
@@ -27,6 +27,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/xattr.md"),
     args: ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

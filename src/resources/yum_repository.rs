@@ -7,7 +7,7 @@ use super::common::edit::Editor;
 use super::common::{concat, paths, text};
 use super::edits::{self, Own};
 use super::kit::{self, Task};
-use super::{ArgSpec, Args, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
+use super::{ArgSpec, Args, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::world::{Stop, View};
 
 const OWN: &[ArgSpec] = &[
@@ -80,6 +80,7 @@ pub static TYPE: ResourceType = ResourceType {
     doc: include_str!("doc/yum_repository.md"),
     args: &ARGS,
     free_form: None,
+    conduct: Conduct::Declares,
     build,
 };
 

@@ -2,7 +2,7 @@
 
 use super::common::packages::Packages;
 use super::kit;
-use super::{ArgSpec, Kind, ResourceType};
+use super::{ArgSpec, Conduct, Kind, ResourceType};
 
 pub static TYPE: ResourceType = ResourceType {
     name: "zypper",
@@ -45,6 +45,7 @@ pub static TYPE: ResourceType = ResourceType {
         ArgSpec::new("skip_post_errors", Kind::Bool, "A failed script of a package is no failure").default("false"),
     ],
     free_form: None,
+    conduct: Conduct::Declares,
     build: |args, setting| {
         let words = |name: &str| -> Result<Vec<String>, crate::problem::Problem> {
             kit::split_words(&args.str(name)?.unwrap_or_default())

@@ -417,7 +417,7 @@ impl Context {
     }
 
     /// `help` for an undefined variable: one that is named alike, and where it is defined.
-    pub(super) fn similar(&self, name: &str) -> Option<String> {
+    pub fn similar(&self, name: &str) -> Option<String> {
         let names = self.names();
         let near = crate::problem::nearest(name, names.iter().map(String::as_str))?;
         let place = self.explain(near).last().map(|at| match &at.span {

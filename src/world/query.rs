@@ -46,9 +46,14 @@ impl Query {
     /// What is asked, in words that stay the same from a plan to its apply.
     pub fn words(&self) -> String {
         match self {
-            Query::Stat { path, .. } => format!("state of {path}"),
-            Query::Digest { path, .. } | Query::Content { path } => format!("content of {path}"),
-            Query::Tree { path, .. } => format!("what is below {path}"),
+            Query::Stat { path, follow: false } => format!("state of {path}"),
+            Query::Stat { path, follow: true } => format!("state of {path} (links followed)"),
+            Query::Digest { path, algorithm: Algorithm::Sha256 } | Query::Content { path } => {
+                format!("content of {path}")
+            }
+            Query::Digest { path, algorithm } => format!("{} of {path}", algorithm.name()),
+            Query::Tree { path, max_depth: None } => format!("what is below {path}"),
+            Query::Tree { path, max_depth: Some(depth) } => format!("what is below {path} ({depth} deep)"),
             Query::Unit { name, .. } => format!("unit {name}"),
             Query::Account { name } => format!("user {name}"),
             Query::Group { name } => format!("group {name}"),

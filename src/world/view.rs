@@ -105,6 +105,9 @@ impl World {
         if let Some(maker) = self.makers.get(query) {
             return Some(*maker);
         }
+        if let Some(maker) = self.at_end_of_link(query).and_then(|there| self.maker_of(&there)) {
+            return Some(maker);
+        }
         if let Query::Tree { path, .. } = query {
             // What is foretold of anything below is in the answer too.
             let below_it = |q: &Query| file_path(q).is_some_and(|p| below(p, path).is_some());
@@ -136,6 +139,18 @@ impl World {
             at = parent_of(path);
         }
         None
+    }
+
+    /// The steps that foretold anything below a folder that is asked for.
+    pub fn makers_below(&self, query: &Query) -> BTreeSet<usize> {
+        let Query::Tree { path: dir, .. } = query else { return BTreeSet::new() };
+        let is_below = |q: &Query| file_path(q).is_some_and(|p| below(p, dir).is_some());
+        self.makers.iter().filter(|(q, _)| is_below(q)).map(|(_, maker)| *maker).collect()
+    }
+
+    /// The answer as it will be: foretold or, where nothing is, observed. `None` where it is not known.
+    pub fn coming_answer(&self, query: &Query) -> Option<Answer> {
+        self.answer(query)?.ok()
     }
 
     /// The observed answer to a query, whatever is foretold of it.
@@ -227,6 +242,11 @@ impl World {
 
     /// What is asked of a link that was followed to its end is what is predicted of the file there.
     fn through_link(&self, query: &Query) -> Option<Result<Answer, Unknown>> {
+        self.single_answer(&self.at_end_of_link(query)?)
+    }
+
+    /// The same query of what a link leads to, where something is predicted of that.
+    fn at_end_of_link(&self, query: &Query) -> Option<Query> {
         let (Query::Stat { path, follow: true } | Query::Digest { path, .. } | Query::Content { path }) = query else {
             return None;
         };
@@ -246,7 +266,7 @@ impl World {
         if let Query::Stat { path, .. } | Query::Digest { path, .. } | Query::Content { path } = &mut query {
             path.clone_from(real);
         }
-        self.single_answer(&query)
+        Some(query)
     }
 
     /// A directory's entries with the stats over them that are predicted of single paths below it.

@@ -25,7 +25,7 @@ fn text<'a>(step: &'a Value, key: &str) -> &'a str {
 }
 
 /// It failed, and nothing takes that up.
-fn ends_host(step: &Value) -> bool {
+pub fn ends_host(step: &Value) -> bool {
     text(step, "status") == "failed" && step["ignored"] != true && step["rescued"] != true
 }
 

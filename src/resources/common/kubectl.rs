@@ -188,6 +188,35 @@ pub fn plain(object: &Json) -> Json {
     plain
 }
 
+/// An object as it was asked for: besides, without what a cluster fills in while the object lives there.
+pub fn definition(object: &Json) -> Json {
+    let mut own = plain(object);
+    if let Some(map) = own.as_object_mut() {
+        map.remove("status");
+    }
+    if own["kind"] == "Pod"
+        && let Some(spec) = own.get_mut("spec").and_then(Json::as_object_mut)
+    {
+        spec.remove("nodeName");
+        // The token of its service account: a volume with a name of its own for each pod.
+        let mut tokens: Vec<String> = vec![];
+        for containers in ["containers", "initContainers"] {
+            for container in spec.get_mut(containers).and_then(Json::as_array_mut).into_iter().flatten() {
+                let Some(mounts) = container.get_mut("volumeMounts").and_then(Json::as_array_mut) else { continue };
+                mounts.retain(|mount| {
+                    let is_token = mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount";
+                    tokens.extend(mount["name"].as_str().filter(|_| is_token).map(str::to_owned));
+                    !is_token
+                });
+            }
+        }
+        if let Some(volumes) = spec.get_mut("volumes").and_then(Json::as_array_mut) {
+            volumes.retain(|volume| volume["name"].as_str().is_none_or(|name| !tokens.iter().any(|t| t == name)));
+        }
+    }
+    own
+}
+
 pub fn answer(json: &Json) -> Answer {
     Answer::Output(Output { rc: 0, stdout: json.to_string().into_bytes(), stderr: vec![] })
 }
