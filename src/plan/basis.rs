@@ -16,6 +16,7 @@ use crate::resources::common::attributes::{UNKNOWN_ID, UNKNOWN_SIZE};
 use crate::resources::{Args, Change, ResourceType};
 use crate::template::{Context, mentions};
 use crate::world::{Algorithm, Answer, FileKind, Query, Stat, World};
+use crate::yaml::Node;
 
 /// Something of a node (or a variable) that one step makes and another needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,7 +61,7 @@ pub struct Basis {
 }
 
 /// Modules whose `path`, `dest` or `name` is where something is put.
-const PUTS: &[&str] = &[
+pub(super) const PUTS: &[&str] = &[
     "acl",
     "archive",
     "assemble",
@@ -90,6 +91,8 @@ impl Interpreter {
             names.extend(Context::mentions_in_conditions(&draft.lineage.conditions(task)));
             names.extend(Context::mentions_in_conditions(&task.changed_when));
             names.extend(Context::mentions_in_conditions(&task.failed_when));
+            names.extend(Context::mentions_in_conditions(&task.until));
+            names.extend(Context::mentions_in_conditions(&expressions(draft)));
             match &task.args {
                 TaskArgs::Named(pairs) => pairs.iter().for_each(|(_, n)| names.extend(Context::mentions(n))),
                 TaskArgs::Free(text, pairs) => {
@@ -292,6 +295,18 @@ impl Interpreter {
     }
 }
 
+/// Arguments that are expressions though no template stands around them.
+fn expressions(draft: &Draft) -> Vec<Node> {
+    let wanted = match draft.module.map(|m| m.name) {
+        Some("assert") => "that",
+        Some("debug") => "var",
+        _ => return vec![],
+    };
+    let TaskArgs::Named(pairs) = &draft.task.args else { return vec![] };
+    let given = pairs.iter().filter(|(name, _)| name.as_str() == Some(wanted));
+    given.flat_map(|(_, node)| node.as_seq().map_or_else(|| vec![node.clone()], <[Node]>::to_vec)).collect()
+}
+
 /// Where package tools read what repositories there are, and their keys.
 const PACKAGE_LISTS: &[&str] = &["/etc/apt", "/etc/yum.repos.d", "/etc/zypp/repos.d", "/etc/apk"];
 
@@ -304,12 +319,12 @@ pub(super) fn answer_basis(
     world: &World,
     rested_on: &BTreeSet<Query>,
     keep: bool,
-    clouded: bool,
+    clouded: &dyn Fn(&Query) -> bool,
     planning: bool,
 ) {
     for query in rested_on {
         let maker = world.maker_of(query);
-        if keep && !clouded && (maker.is_some() || !planning) {
+        if keep && !clouded(query) && (maker.is_some() || !planning) {
             coming_basis(basis, world, query);
         }
         if let Some(maker) = maker {
@@ -325,7 +340,7 @@ pub(super) fn answer_basis(
         }
         let volatile = matches!(query, Query::Read { .. } | Query::Unit { .. } | Query::Tree { .. });
         if keep
-            && !(clouded && volatile)
+            && !(volatile && clouded(query))
             && let Some(state) = short_answer(query, answer)
         {
             basis.answers.insert(query_words(query), state);

@@ -24,6 +24,8 @@ pub struct Cloud {
     reach: Reach,
     /// Units are others than in the lists of today, if only in their state.
     lists_units: bool,
+    /// It writes the one file that its reach names, with what is not known yet: others may still say how that shall be.
+    one_file: bool,
 }
 
 /// Whether others go by what a step found on the node. A list of services is another at every moment, and so left out.
@@ -110,6 +112,7 @@ impl Cloud {
                     }
                 }
             }
+            _ if change.is_none() && place_of(draft).is_some() => reach.paths.extend(place_of(draft)),
             "user" | "group" if change.is_none() => reach.accounts = names(draft, &["name", "user"]),
             _ => {}
         }
@@ -119,6 +122,7 @@ impl Cloud {
             unknown: Unknown::after_step(draft.name.clone()),
             reach,
             lists_units,
+            one_file: place_of(draft).is_some(),
         })
     }
 
@@ -135,6 +139,9 @@ impl Cloud {
         }
         // They go by what they find, and do not make it so.
         let looks = matches!(module.conduct, Conduct::Looks | Conduct::Runs);
+        if self.one_file && !looks {
+            return false;
+        }
         let module = module.name;
         let absent = || match view.ask(query.clone()) {
             Ok(
@@ -255,6 +262,21 @@ pub(super) fn clouded(clouds: &[Cloud], draft: &Draft, world: &World, rested_on:
     clouds.iter().filter(covers).map(|cloud| cloud.unknown.clone()).reduce(|one, other| one.merge(&other))
 }
 
+/// The file or folder that a step says something of, and nothing else; `None`: it is not known, or the step does more.
+pub(super) fn place_of(draft: &Draft) -> Option<String> {
+    // A mount stands in a table too.
+    draft.module.filter(|module| module.name != "mount" && super::basis::PUTS.contains(&module.name))?;
+    let name = ["dest", "path", "name"].into_iter().find(|name| given(draft, name))?;
+    argument(draft, name).map(|v| text_of(&v).trim_end_matches('/').to_owned()).filter(|p| p.starts_with('/'))
+}
+
+/// Whether what is below a folder may be another by steps whose effects are not known.
+pub(super) fn concerns(clouds: &[Cloud], target: &str, query: &Query) -> bool {
+    let Query::Tree { path, .. } = query else { return false };
+    let related = |p: &String| is_at_or_below(path, p) || is_at_or_below(p, path);
+    clouds.iter().any(|cloud| cloud.target == target && cloud.paths().iter().any(related))
+}
+
 /// `changed_when: false`: the task says that it only looks.
 fn only_looks(draft: &Draft) -> bool {
     let [condition] = draft.task.changed_when.as_slice() else { return false };
@@ -286,6 +308,11 @@ fn pairs(args: &TaskArgs) -> &[(Node, Node)] {
 fn argument(draft: &Draft, name: &str) -> Option<minijinja::Value> {
     let (_, node) = pairs(&draft.task.args).iter().find(|(key, _)| key.as_str() == Some(name))?;
     draft.context.value(node).ok().filter(|value| Unknown::within(value).is_none())
+}
+
+/// Whether an argument is there, known or not.
+fn given(draft: &Draft, name: &str) -> bool {
+    pairs(&draft.task.args).iter().any(|(key, _)| key.as_str() == Some(name))
 }
 
 /// Names in the first of some arguments that is given: one, or a list of them.

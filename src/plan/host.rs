@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::basis::Thing;
-use super::cloud::{Cloud, leaves_all, may_change};
+use super::cloud::{Cloud, leaves_all, may_change, place_of};
 use super::fleet::Fleet;
 use super::interpreter::Interpreter;
 use super::run::lock;
@@ -47,6 +47,7 @@ fn cloud(st: &mut HostState, draft: &Draft) {
         return;
     }
     let unknown = Unknown::after_step(draft.name.clone());
+    st.unsure |= place_of(draft).is_none();
     st.clouded = Some(st.clouded.take().map_or(unknown.clone(), |before| before.merge(&unknown)));
 }
 

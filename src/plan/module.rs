@@ -145,7 +145,7 @@ impl Interpreter {
                 &world,
                 &rested_on,
                 self.run.keeps_basis(),
-                st.clouded.is_some(),
+                &|query| st.unsure || super::cloud::concerns(&st.clouds, &draft.target, query),
                 self.planning,
             );
         }

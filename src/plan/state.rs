@@ -241,6 +241,8 @@ pub struct HostState {
     pub counts: HostSummary,
     /// In a plan: a step before may have changed the node in ways that are not known, so what seems to be missing may be there by then.
     pub clouded: Option<crate::template::Unknown>,
+    /// The same, and not even where.
+    pub unsure: bool,
     /// In a plan: what of the node those steps may have changed.
     pub clouds: Arc<Vec<super::cloud::Cloud>>,
     /// Number of the next step on this host, over all plays.

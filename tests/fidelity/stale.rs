@@ -113,7 +113,7 @@ pub fn each_step(seed: u64) -> (usize, Vec<String>) {
     for (index, step) in steps.iter().enumerate() {
         let Some(path) = step.path.as_ref().filter(|p| p.starts_with(&sandbox) && !step.unknown) else { continue };
         // `force: false`: whatever is there is its target.
-        if step.label.starts_with("Backed up") {
+        if step.label.starts_with("Backed up") || step.label.starts_with("Base ") {
             continue;
         }
         copy(&kept, &sandbox);
