@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::declared::Declared;
 use crate::ledger::{self, Journal, Left, Line, Way, WayBack, way_back};
-use crate::node::{Done, Former, Identity};
+use crate::node::{Done, Former, Identity, Transport};
 use crate::plan::{
     Batches, Driver, Event, Fleet, HostState, HostSummary, Interpreter, Lost, Order, Outcome, Planned, PlayRun, Run,
     Status, Step, Trace, block, in_parallel, lock,
@@ -54,6 +54,14 @@ pub struct LedgerBack {
     pub stopped: Vec<Left>,
 }
 
+impl LedgerBack {
+    /// The node, if it is another than the host: tasks were delegated to it.
+    pub fn elsewhere(&self, host: &str) -> Option<String> {
+        let node = crate::plan::target_name(&self.target);
+        (node != host).then(|| node.to_owned())
+    }
+}
+
 /// Looks at every host's ledgers and finds the way back. One round trip for a ledger, a few more for what it speaks of.
 pub fn find(run: &Arc<Run>, fleet: &Fleet, schedule: &[Batches], want: &Want) -> Backs {
     let mut plays: Vec<(String, Arc<PlayRun>)> = vec![];
@@ -81,11 +89,11 @@ pub fn find(run: &Arc<Run>, fleet: &Fleet, schedule: &[Batches], want: &Want) ->
     Backs { hosts: found }
 }
 
-/// The ledgers of every user the play's tasks may run as.
+/// The ledgers of every user the play's tasks may run as, and of the nodes they are delegated to.
 fn look(driver: &mut Driver, host: &str, want: &Want, back: &mut HostBack) -> Result<(), Lost> {
     let mut st = HostState::default();
     driver.interpreter.begin(&mut st);
-    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
     for (number, (target, identity)) in driver.interpreter.ledgers_of(&mut st)?.into_iter().enumerate() {
         match by_ledger(driver, host, &target, &identity, want, &mut seen, back) {
             // Others than the play's own user may not be allowed at all.
@@ -102,16 +110,21 @@ fn by_ledger(
     target: &str,
     identity: &Identity,
     want: &Want,
-    seen: &mut BTreeSet<String>,
+    seen: &mut BTreeSet<(String, String)>,
     back: &mut HostBack,
 ) -> Result<(), Lost> {
     driver.hello(target, identity)?;
     let run = driver.interpreter.run.clone();
     let conversation = driver.fleet.conversation(&run, &driver.interpreter.play, target)?;
     let dir = lock(&conversation).state_dir(identity)?;
-    if !seen.insert(dir.clone()) {
+    let node = crate::plan::target_name(target);
+    // All that is local has one ledger.
+    let is_local = lock(&conversation).kind() == Transport::Local;
+    if !seen.insert((if is_local { String::new() } else { node.to_owned() }, dir.clone())) {
         return Ok(());
     }
+    // Of another node's ledger only what was done there for this host.
+    let whose = Whose { host, own: node == host };
     let path = format!("{dir}/ledger");
     let answer = lock(&conversation).ask(identity, &[Query::Content { path }])?;
     let mut journal = match answer.first() {
@@ -128,7 +141,7 @@ fn by_ledger(
     }
     if let Want::Assumed(all) = want {
         // The ledger knows better, where there is one.
-        let known = selected(&run, host, &journal, &Want::Made);
+        let known = selected(&run, &whose, &journal, &Want::Made);
         match all.get(host).filter(|_| known.is_empty() && seen.len() == 1) {
             Some(assumed) => journal = assumed.clone(),
             None if known.is_empty() => return Ok(()),
@@ -137,8 +150,8 @@ fn by_ledger(
     }
     let chosen = match want {
         Want::Assumed(_) if journal.runs.is_empty() => journal.changes.iter().map(|e| e.change.id.clone()).collect(),
-        Want::Assumed(_) => selected(&run, host, &journal, &Want::Made),
-        _ => selected(&run, host, &journal, want),
+        Want::Assumed(_) => selected(&run, &whose, &journal, &Want::Made),
+        _ => selected(&run, &whose, &journal, want),
     };
     let keeps = |label: &str| match want {
         Want::Undeclared(all) => all.get(host).is_none_or(|d| d.keeps(label)),
@@ -179,29 +192,34 @@ fn by_ledger(
     Ok(())
 }
 
+/// Whose changes are looked for in a ledger.
+struct Whose<'a> {
+    host: &'a str,
+    /// It is the ledger of the host itself.
+    own: bool,
+}
+
+impl Whose<'_> {
+    fn is_of(&self, change: &ledger::Change) -> bool {
+        change.for_host.as_ref().map_or(self.own, |host| host == self.host)
+    }
+}
+
 /// The changes that are wanted back.
-fn selected(run: &Arc<Run>, host: &str, journal: &Journal, want: &Want) -> BTreeSet<String> {
+fn selected(run: &Arc<Run>, whose: &Whose, journal: &Journal, want: &Want) -> BTreeSet<String> {
     let own = run.playbook_name();
     let of_playbook = |change: &ledger::Change| same_playbook(&change.playbook, &own) && run.selects(&change.tags);
-    match want {
-        Want::Run(id) => journal
-            .changes
-            .iter()
-            .filter(|e| e.change.run == *id && e.undone.is_none())
-            .map(|e| e.change.id.clone())
-            .collect(),
+    let is_wanted = |entry: &ledger::Entry| match want {
+        Want::Run(id) => entry.change.run == *id && entry.undone.is_none(),
         Want::Undeclared(all) => {
-            let Some(declared) = all.get(host) else { return BTreeSet::new() };
-            journal
-                .live()
-                .filter(|e| of_playbook(&e.change) && !declared.holds(&e.change))
-                .map(|e| e.change.id.clone())
-                .collect()
+            entry.is_live()
+                && of_playbook(&entry.change)
+                && all.get(whose.host).is_some_and(|declared| !declared.holds(&entry.change))
         }
-        Want::Made | Want::Assumed(_) => {
-            journal.live().filter(|e| of_playbook(&e.change)).map(|e| e.change.id.clone()).collect()
-        }
-    }
+        Want::Made | Want::Assumed(_) => entry.is_live() && of_playbook(&entry.change),
+    };
+    let wanted = journal.changes.iter().filter(|entry| whose.is_of(&entry.change) && is_wanted(entry));
+    wanted.map(|entry| entry.change.id.clone()).collect()
 }
 
 /// Whether two names mean one playbook: checked out elsewhere, or outside a repository, only its file name is the same.
@@ -258,7 +276,8 @@ impl Backs {
         for (host, back) in &self.hosts {
             notes.extend(back.notes.iter().cloned());
             for ledger in &back.ledgers {
-                notes.extend(ledger.way.left.iter().map(|l| format!("{host}: left: {}: {}", l.label, l.why)));
+                let on = ledger.elsewhere(host).map(|node| format!(" on {node}")).unwrap_or_default();
+                notes.extend(ledger.way.left.iter().map(|l| format!("{host}: left: {}{on}: {}", l.label, l.why)));
             }
         }
         notes
@@ -271,11 +290,11 @@ impl Backs {
             let mut figures = figures(fleet, host, back.wall_ms);
             for ledger in &back.ledgers {
                 for way in &ledger.way.ways {
-                    outcome.steps.push(step(host, &back.play, way));
+                    outcome.steps.push(step(host, &back.play, ledger, way));
                     figures.changed += 1;
                 }
                 for left in &ledger.way.left {
-                    outcome.steps.push(left_step(host, &back.play, left));
+                    outcome.steps.push(left_step(host, &back.play, ledger, left));
                     figures.ok += 1;
                 }
             }
@@ -304,7 +323,7 @@ impl Backs {
                 let mut driver = Driver { interpreter, fleet };
                 for ledger in &back.ledgers {
                     for stopped in &ledger.stopped {
-                        steps.push(stopped_step(host, &back.play, stopped));
+                        steps.push(stopped_step(host, &back.play, ledger, stopped));
                         own.failed += 1;
                     }
                     if !go(&mut driver, host, &back.play, ledger, &mut steps, &mut own) {
@@ -393,7 +412,7 @@ fn go(
     let mut begin = 0;
     let mut told = 0.0;
     for (way, end) in ledger.way.ways.iter().zip(&ends) {
-        let mut step = step(host, play, way);
+        let mut step = step(host, play, ledger, way);
         step.begin = told;
         if *end <= dones.len() && !dones[begin..*end].iter().any(|d| matches!(d, Done::Failed { .. })) {
             step.ms = times[*end - 1] - told;
@@ -417,7 +436,7 @@ fn go(
         return false;
     }
     for left in &ledger.way.left {
-        steps.push(left_step(host, play, left));
+        steps.push(left_step(host, play, ledger, left));
         figures.ok += 1;
     }
     if let Some((message, _)) = failed {
@@ -472,7 +491,7 @@ fn number(outcome: &mut Outcome) {
 }
 
 /// A way as a step.
-fn step(host: &str, play: &PlayRun, way: &Way) -> Step {
+fn step(host: &str, play: &PlayRun, ledger: &LedgerBack, way: &Way) -> Step {
     let of = &way.of;
     Step {
         planned: match way.kind {
@@ -486,25 +505,28 @@ fn step(host: &str, play: &PlayRun, way: &Way) -> Step {
         diff: if of.secret { vec![] } else { way.diff.clone() },
         result: TaskResult::changed().with("resource", way.label.as_str()),
         because: way.remark.clone(),
+        delegated_to: ledger.elsewhere(host),
         ..bare(host, play, of, &way.label)
     }
 }
 
 /// A removal that a saved plan does not let happen.
-fn stopped_step(host: &str, play: &PlayRun, left: &Left) -> Step {
+fn stopped_step(host: &str, play: &PlayRun, ledger: &LedgerBack, left: &Left) -> Step {
     Step {
         status: Status::Failed,
         stopped: true,
         because: Some(left.why.clone()),
         result: TaskResult::unchanged().with("resource", left.label.as_str()).with("msg", left.why.as_str()),
+        delegated_to: ledger.elsewhere(host),
         ..bare(host, play, &left.of, &left.label)
     }
 }
 
-fn left_step(host: &str, play: &PlayRun, left: &Left) -> Step {
+fn left_step(host: &str, play: &PlayRun, ledger: &LedgerBack, left: &Left) -> Step {
     Step {
         because: Some(left.why.clone()),
         result: TaskResult::unchanged().with("resource", left.label.as_str()).with("left", left.why.as_str()),
+        delegated_to: ledger.elsewhere(host),
         ..bare(host, play, &left.of, &left.label)
     }
 }

@@ -167,9 +167,9 @@ impl Showing<'_> {
     fn nothing(&self, project: &Project, backs: &Backs, want: &Want) {
         let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
         let mut runs = vec![];
-        for (_, host) in &backs.hosts {
+        for (name, host) in &backs.hosts {
             for ledger in &host.ledgers {
-                for entry in ledger.journal.live() {
+                for entry in ledger.journal.live().filter(|_| ledger.elsewhere(name).is_none()) {
                     let role = entry.change.role.clone().unwrap_or_else(|| entry.change.play.clone());
                     known.insert(format!("{} ({})", role, entry.change.playbook));
                 }

@@ -97,7 +97,7 @@ impl HistoryArgs {
             if let Some(lost) = &back.lost {
                 project.warn(format!("{host}: {}", lost.message));
             }
-            for ledger in &back.ledgers {
+            for ledger in back.ledgers.iter().filter(|l| l.elsewhere(host).is_none()) {
                 let journal = &ledger.journal;
                 for run in &journal.runs {
                     let changes = journal.changes.iter().filter(|e| e.change.run == run.id).count();

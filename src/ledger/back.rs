@@ -148,6 +148,10 @@ pub fn way_back(
         let outcome = paths::path(&mut finding, path, chain, &later, &mut folders);
         finding.wait(outcome)?;
     }
+    for (label, chain) in by_thing.iter().rev().filter(|(label, _)| !other_things.contains_key(*label)) {
+        let outcome = paths::tree(&mut finding, label, chain);
+        finding.wait(outcome)?;
+    }
     folders.sort_by_key(|(path, _): &(String, Change)| std::cmp::Reverse((path.matches('/').count(), path.clone())));
     for (path, change) in &folders {
         let outcome = paths::folder(&mut finding, path, change);
@@ -171,6 +175,7 @@ pub fn way_back(
             }
             Thing::User { .. } | Thing::Group { .. } => super::things::account(&mut finding, thing, &entry.change),
             Thing::Package { .. } => super::things::package(&mut finding, thing, &entry.change, &mut packages),
+            Thing::Tree { .. } => Ok(()),
             Thing::Command { name, .. } => {
                 // Each of them has its own way back.
                 for (entry, thing) in chain.iter().rev() {

@@ -3,7 +3,7 @@
 use crate::blob::{Algorithm, Blob};
 use crate::ledger::line::{Thing, WasGroup, WasUser};
 use crate::node::{Action, Command};
-use crate::resources::{Change, Resource};
+use crate::resources::{Change, ChangeKind, Resource};
 use crate::world::{Answer, Query, View, World};
 
 /// Stands among the paths for the list of installed packages.
@@ -72,6 +72,10 @@ pub fn former(world: &World, resource: &dyn Resource, change: &Change, secret: b
     let inverse = resource.inverse(&view, change);
     inverse.paths.iter().for_each(|path| found.add_path(path));
     found.things.extend(inverse.commands.into_iter().map(|(name, argv)| Thing::Command { name, argv }));
+    found.things.extend(inverse.tree.map(|(name, guard)| {
+        let existed = change.kind != ChangeKind::Create;
+        Thing::Tree { name, existed, guard }
+    }));
     found.wrote = found.paths.iter().map(|path| if secret { None } else { written(change, path) }).collect();
     if !secret {
         found.patch = patch(change, &found.paths);

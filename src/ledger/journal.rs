@@ -158,7 +158,7 @@ impl Journal {
 
     /// Changes that hold still: neither undone nor themselves a way back.
     pub fn live(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.changes.iter().filter(|e| e.undone.is_none() && !e.change.back)
+        self.changes.iter().filter(|e| e.is_live())
     }
 
     /// The last change of a path that holds still.
@@ -168,6 +168,11 @@ impl Journal {
 }
 
 impl Entry {
+    /// It holds still, and is no way back.
+    pub fn is_live(&self) -> bool {
+        self.undone.is_none() && !self.change.back
+    }
+
     pub fn path_before(&self, place: usize) -> PathBefore {
         match self.before.get(place) {
             Some(Some(before)) if before.t == "-" => PathBefore::Nothing,

@@ -87,6 +87,9 @@ pub struct Change {
     /// It holds secrets: former contents were not kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
+    /// The host whose task it was, delegated to this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_host: Option<String>,
 }
 
 /// What was at a path.
@@ -149,6 +152,14 @@ pub enum Thing {
     },
     /// A command that takes it back.
     Command { name: String, argv: Vec<String> },
+    /// A folder with all that is in it.
+    Tree {
+        name: String,
+        #[serde(default)]
+        existed: bool,
+        /// A look that must succeed, else it is left as it is, for the reason the look gives on standard error.
+        guard: Vec<String>,
+    },
     #[serde(other)]
     Other,
 }
@@ -178,7 +189,7 @@ impl Thing {
             Self::User { name, .. } => format!("user {name}"),
             Self::Group { name, .. } => format!("group {name}"),
             Self::Package { name, .. } => format!("package {name}"),
-            Self::Command { name, .. } => name.clone(),
+            Self::Command { name, .. } | Self::Tree { name, .. } => name.clone(),
             Self::Other => "something of a newer kdeploy".to_owned(),
         }
     }

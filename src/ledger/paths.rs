@@ -2,7 +2,7 @@
 
 use super::back::{Finding, Phase, changed_since};
 use super::journal::{Entry, PathBefore};
-use super::line::{Before, Change};
+use super::line::{Before, Change, Thing};
 use crate::blob::{Algorithm, Blob};
 use crate::node::{Action, ExecSpec, Owner};
 use crate::resources::{ChangeKind, plain_diff};
@@ -244,6 +244,31 @@ fn folder_before(
             }
         }
     }
+    Ok(())
+}
+
+/// A folder with all that is in it goes if kdeploy made it and its guard finds nothing of others in it.
+pub(super) fn tree(finding: &mut Finding, path: &str, chain: &[(&Entry, &Thing)]) -> Result<(), Stop> {
+    let (Thing::Tree { existed, .. }, Some((last, Thing::Tree { guard, .. }))) = (chain[0].1, chain.last()) else {
+        return Ok(());
+    };
+    let of = &last.change;
+    if *existed {
+        finding.leave(path, of, "it was there before; what it held then is not kept".to_owned());
+        return Ok(());
+    }
+    if finding.view.stat(path, false)?.is_none() {
+        return Ok(());
+    }
+    let look = finding.view.read(guard.clone())?;
+    if look.rc != 0 {
+        finding.leave(path, of, look.error_text().trim().to_owned());
+        return Ok(());
+    }
+    finding.gone.insert(path.to_owned());
+    let way = finding.way(path, of, ChangeKind::Remove, Phase::Files, vec![Action::Remove { path: path.to_owned() }]);
+    way.paths = vec![path.to_owned()];
+    way.diff = vec![plain_diff(path, "folder\n".to_owned(), String::new())];
     Ok(())
 }
 

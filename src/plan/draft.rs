@@ -247,8 +247,8 @@ impl Interpreter {
         Ok(reach)
     }
 
-    /// As whom the task runs: keywords from the task outwards, `ansible_become*` variables before them.
-    /// Every way the tasks of the play may reach the host, the play's own first: which ledgers there may be.
+    /// Every way the tasks of the play may reach the host, the play's own first, then the nodes they are delegated to: which ledgers
+    /// there may be.
     pub fn ledgers_of(&self, st: &mut HostState) -> Result<Vec<(String, Identity)>, crate::problem::Problem> {
         let mut found: Vec<(String, Identity)> = vec![];
         for r#become in [None, Some("true"), Some("false")] {
@@ -273,9 +273,11 @@ impl Interpreter {
                 Err(_) => {}
             }
         }
+        found.extend(self.delegated_ledgers(st));
         Ok(found)
     }
 
+    /// As whom the task runs: keywords from the task outwards, `ansible_become*` variables before them.
     fn identity(&self, context: &Context, task: &Arc<Task>, lineage: &Arc<Lineage>) -> Result<Identity, EvalError> {
         let options = &self.run.options;
         let text_var = |name: &str| -> Result<Option<String>, EvalError> {

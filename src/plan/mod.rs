@@ -10,6 +10,7 @@ mod blame;
 mod cloud;
 mod draft;
 mod dynamic;
+mod elsewhere;
 mod evaluate;
 mod explain;
 mod fleet;

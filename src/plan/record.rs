@@ -108,6 +108,7 @@ impl Interpreter {
             lost: former.lost,
             back: recording.back,
             secret,
+            for_host: (!own).then(|| self.host.clone()),
         };
         Some(Note { lines: vec![Line::Change(line)], paths, owes, guard: None })
     }

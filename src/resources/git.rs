@@ -48,6 +48,14 @@ pub static TYPE: ResourceType = ResourceType {
     build,
 };
 
+/// Whether a working copy holds nothing but what was fetched; says on standard error why not. `$1`: git, `$2`: the folder.
+const UNTOUCHED: &str = "cd \"$2\" || exit 1
+    holds() { if [ -n \"$2\" ]; then echo \"it holds $1\" >&2; exit 1; fi; }
+    state=$(\"$1\" status --porcelain --ignored) || exit 1
+    holds 'files that git did not fetch' \"$state\"
+    holds 'stashed work' \"$(\"$1\" stash list)\"
+    holds 'commits that no remote has' \"$(\"$1\" log --oneline -1 HEAD --branches --not --remotes --tags)\"";
+
 struct Git {
     repo: String,
     dest: String,
@@ -252,7 +260,7 @@ impl Resource for Git {
             self.git(if self.bare { &["rev-parse", "--is-bare-repository"] } else { &["status", "--porcelain"] });
         let remote = self.remote_query();
         let ask = |argv: &Vec<String>| Query::Read { argv: argv.clone() };
-        world.want([ask(&head), ask(&status)]);
+        world.want([ask(&head), ask(&status), Query::Stat { path: self.dest.clone(), follow: false }]);
         if self.update || self.clone {
             world.want([ask(&remote)]);
         }
@@ -420,7 +428,19 @@ impl Resource for Git {
         }
     }
 
-    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
-        super::Inverse::impossible("a working copy may hold work")
+    fn inverse(&self, view: &View, change: &super::Change) -> super::Inverse {
+        let is_there = view.stat(&self.dest, false).ok().flatten().is_some();
+        if self.bare || self.git_dir.is_some() || change.kind == ChangeKind::Create && is_there {
+            return super::Inverse::impossible("others may have used the repository or its folder");
+        }
+        let guard = ["sh", "-c", UNTOUCHED, "sh", &self.tool, &self.dest].map(str::to_owned).to_vec();
+        // Missing parents were made too; they go like any folder.
+        let parent =
+            self.dest.rsplit_once('/').map(|(parent, _)| parent.to_owned()).filter(|parent| !parent.is_empty());
+        super::Inverse {
+            paths: parent.into_iter().collect(),
+            tree: Some((self.dest.clone(), guard)),
+            ..super::Inverse::default()
+        }
     }
 }

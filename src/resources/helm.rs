@@ -263,6 +263,18 @@ impl Helm {
         Ok(Some(all))
     }
 
+    fn list(&self) -> Vec<String> {
+        let namespace = format!("--namespace={}", self.namespace);
+        let filter = format!("--filter=^{}$", self.name);
+        self.argv(&["list", &namespace, &filter, "--all", "--output=json"])
+    }
+
+    /// The release, whatever its status.
+    fn release(&self, view: &View) -> Result<Option<Json>, Stop> {
+        let releases = self.json(view, &self.list())?;
+        Ok(releases.as_array().and_then(|l| l.iter().find(|r| r["name"] == self.name.as_str())).cloned())
+    }
+
     fn json(&self, view: &View, argv: &[String]) -> Result<Json, Stop> {
         let output = view.read(argv.to_vec())?;
         match output.rc {
@@ -276,12 +288,10 @@ impl Helm {
 impl Resource for Helm {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
         let namespace = format!("--namespace={}", self.namespace);
-        let filter = format!("--filter=^{}$", self.name);
-        let list = self.argv(&["list", &namespace, &filter, "--all", "--output=json"]);
+        let list = self.list();
         let get = self.argv(&["get", "values", &self.name, &namespace, "--output=json"]);
         world.want([query(&list)]);
-        let releases = self.json(world, &list)?;
-        let release = releases.as_array().and_then(|l| l.iter().find(|r| r["name"] == self.name.as_str())).cloned();
+        let release = self.release(world)?;
         let state = release.as_ref().map(|r| r["status"].as_str().unwrap_or_default().to_owned());
         let there = state.as_deref().is_some_and(|s| s != "uninstalled");
         let mut edit = Edit::default();
@@ -400,7 +410,22 @@ impl Resource for Helm {
         })
     }
 
-    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
-        super::Inverse::impossible("what a chart installs in a cluster is no state of the node")
+    fn inverse(&self, view: &View, _change: &super::Change) -> super::Inverse {
+        if self.program.iter().any(|word| word.starts_with("--kube-token=") || word.starts_with("--kubeconfig=/proc/"))
+        {
+            return super::Inverse::impossible("the access it was made with is not kept");
+        }
+        let Ok(release) = self.release(view) else { return super::Inverse::default() };
+        let label = format!("release {}", self.name);
+        let namespace = format!("--namespace={}", self.namespace);
+        let revision = release.as_ref().map(|r| super::text_of(&value(&r["revision"])));
+        let words = match (self.present, &revision) {
+            (true, None) => vec!["uninstall", self.name.as_str(), &namespace],
+            (true, Some(revision)) => vec!["rollback", self.name.as_str(), revision, &namespace],
+            (false, _) => return super::Inverse::impossible("a release that was uninstalled has lost its history"),
+        };
+        let config = self.task.environment.iter().find(|(name, _)| name == "KUBECONFIG");
+        let env = config.into_iter().flat_map(|(name, value)| ["env".to_owned(), format!("{name}={value}")]);
+        super::Inverse::command(label, env.chain(self.argv(&words)))
     }
 }

@@ -134,6 +134,10 @@ fn merged(wanted: &Json, live: &Json) -> Json {
     }
 }
 
+fn refs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
 impl Objects {
     /// An object as the server would store it by a command; where it does not say, as it is put together here. `Err`: it is refused.
     fn stored(
@@ -173,9 +177,6 @@ impl Objects {
 impl Resource for Objects {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
         let gets: Vec<Vec<String>> = self.objects.iter().map(|o| self.get_words(o)).collect();
-        fn refs(words: &[String]) -> Vec<&str> {
-            words.iter().map(String::as_str).collect()
-        }
         world.want(gets.iter().map(|w| self.kubectl.query(&refs(w))));
         let mut edit = Edit { removed: self.state == "absent", ..Edit::default() };
         let mut results: Vec<Value> = vec![];
@@ -277,7 +278,37 @@ impl Resource for Objects {
         conclude(change, done)
     }
 
-    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
-        super::Inverse::impossible("objects of a cluster are no state of the node")
+    fn inverse(&self, view: &View, _change: &super::Change) -> super::Inverse {
+        let mut inverse = super::Inverse::default();
+        for object in &self.objects {
+            let get = self.get_words(object);
+            let Ok(live) = self.kubectl.get(view, &refs(&get)) else { continue };
+            match (self.state.as_str(), live) {
+                ("absent", Some(_)) => inverse.because = Some("objects that were deleted are not kept".to_owned()),
+                ("absent" | "patched", None) => {}
+                (_, Some(live)) if holds(object, &live) => {}
+                (_, Some(_)) => {
+                    inverse.because = Some("what an object of the cluster was before is not kept".to_owned());
+                }
+                (_, None) => {
+                    // With these goes what others put there.
+                    let kind = object["kind"].as_str().unwrap_or_default();
+                    if matches!(
+                        kind,
+                        "Namespace" | "CustomResourceDefinition" | "PersistentVolumeClaim" | "PersistentVolume"
+                    ) {
+                        inverse.because = Some(format!("a {kind} may hold what others made"));
+                        continue;
+                    }
+                    let mut words = self.words(object, "delete");
+                    words.push("--ignore-not-found".to_owned());
+                    match self.kubectl.back(&refs(&words)) {
+                        Ok(argv) => inverse.commands.push((refs(&get[1..3]).join(" "), argv)),
+                        Err(why) => inverse.because = Some(why.to_owned()),
+                    }
+                }
+            }
+        }
+        inverse
     }
 }

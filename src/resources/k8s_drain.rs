@@ -185,8 +185,19 @@ impl Resource for Drain {
         conclude(change, done)
     }
 
-    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
-        super::Inverse::impossible("a drained node is uncordoned by hand or by a task")
+    fn inverse(&self, view: &View, _change: &super::Change) -> super::Inverse {
+        let get = ["get", "node", self.name.as_str(), "-o", "json"];
+        let closed = matches!(self.kubectl.get(view, &get), Ok(Some(node)) if node["spec"]["unschedulable"] == true);
+        if self.state == "uncordon" {
+            return super::Inverse::impossible("why the node was cordoned is not known");
+        }
+        if closed {
+            return super::Inverse::impossible("evicted pods run elsewhere");
+        }
+        match self.kubectl.back(&["uncordon", &self.name]) {
+            Ok(argv) => super::Inverse::command(format!("node {} cordoned", self.name), argv),
+            Err(why) => super::Inverse::impossible(why),
+        }
     }
 }
 

@@ -35,7 +35,7 @@ struct Taint {
     kubectl: Kubectl,
     name: String,
     /// Key, value, effect.
-    taints: Vec<(String, String, String)>,
+    taints: Vec<Triple>,
     present: bool,
     replace: bool,
 }
@@ -65,48 +65,61 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     }))
 }
 
+/// Key, value and effect.
+type Triple = (String, String, String);
+
+fn taints_of(node: &Json) -> Vec<Triple> {
+    let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+    let all = node["spec"]["taints"].as_array().into_iter().flatten();
+    all.map(|t| (text(&t["key"]), text(&t["value"]), text(&t["effect"]))).collect()
+}
+
+/// What `kubectl taint --overwrite` is told so that some taints become others. One key has each effect once.
+fn words(from: &[Triple], to: &[Triple]) -> Vec<String> {
+    let new = to.iter().filter(|taint| !from.contains(taint));
+    let new = new.map(|(key, value, effect)| format!("{key}={value}:{effect}"));
+    let stays = |gone: &Triple| to.iter().any(|(key, _, effect)| *key == gone.0 && *effect == gone.2);
+    let gone = from.iter().filter(|taint| !stays(taint)).map(|(key, _, effect)| format!("{key}:{effect}-"));
+    new.chain(gone).collect()
+}
+
+impl Taint {
+    /// The node's taints after the task.
+    fn after(&self, before: &[Triple]) -> Vec<Triple> {
+        let mut after = before.to_vec();
+        for taint in &self.taints {
+            let (key, _, effect) = taint;
+            if self.present {
+                if !after.contains(taint) {
+                    after.retain(|(k, _, e)| !(k == key && e == effect));
+                    after.push(taint.clone());
+                }
+            } else {
+                after.retain(|(k, _, e)| !(k == key && (effect.is_empty() || e == effect)));
+            }
+        }
+        if self.replace && self.present {
+            after.retain(|taint| self.taints.contains(taint));
+        }
+        after
+    }
+}
+
 impl Resource for Taint {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {
         let get = ["get", "node", self.name.as_str(), "-o", "json"];
         let Some(mut node) = self.kubectl.get(world, &get)? else {
             return Ok(kit::failed(format!("Node {} not found.", self.name)));
         };
-        let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
-        let before: Vec<(String, String, String)> = node["spec"]["taints"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|t| (text(&t["key"]), text(&t["value"]), text(&t["effect"])))
-            .collect();
-        let mut after = before.clone();
-        let mut words: Vec<String> = vec![];
-        for (key, value, effect) in &self.taints {
-            if self.present {
-                if !after.contains(&(key.clone(), value.clone(), effect.clone())) {
-                    after.retain(|(k, _, e)| !(k == key && e == effect));
-                    after.push((key.clone(), value.clone(), effect.clone()));
-                    words.push(format!("{key}={value}:{effect}"));
-                }
-            } else if after.iter().any(|(k, _, e)| k == key && (effect.is_empty() || e == effect)) {
-                after.retain(|(k, _, e)| !(k == key && (effect.is_empty() || e == effect)));
-                words.push(if effect.is_empty() { format!("{key}-") } else { format!("{key}:{effect}-") });
-            }
-        }
-        if self.replace && self.present {
-            let extra: Vec<_> = after.iter().filter(|t| !self.taints.contains(t)).cloned().collect();
-            for (key, _, effect) in extra {
-                words.push(format!("{key}:{effect}-"));
-                after.retain(|(k, _, e)| !(*k == key && *e == effect));
-            }
-        }
+        let before = taints_of(&node);
+        let after = self.after(&before);
+        let words = words(&before, &after);
         let mut edit = Edit::default();
         if !words.is_empty() {
             let mut argv = self.kubectl.argv(&["taint", "node", &self.name, "--overwrite"]);
             argv.extend(words);
             edit.actions.push(self.kubectl.task.exec(argv));
-            let show = |list: &[(String, String, String)]| {
-                list.iter().map(|(k, v, e)| format!("{k}={v}:{e}\n")).collect::<String>()
-            };
+            let show = |list: &[Triple]| list.iter().map(|(k, v, e)| format!("{k}={v}:{e}\n")).collect::<String>();
             edit.diff.push(kit::diff(&format!("taints of {}", self.name), show(&before), show(&after)));
             node["spec"]["taints"] =
                 after.iter().map(|(k, v, e)| serde_json::json!({"key": k, "value": v, "effect": e})).collect();
@@ -119,7 +132,16 @@ impl Resource for Taint {
         conclude(change, done)
     }
 
-    fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {
-        super::Inverse::impossible("taints of a cluster are no state of the node")
+    fn inverse(&self, view: &View, _change: &super::Change) -> super::Inverse {
+        let get = ["get", "node", self.name.as_str(), "-o", "json"];
+        let Ok(Some(node)) = self.kubectl.get(view, &get) else { return super::Inverse::default() };
+        let before = taints_of(&node);
+        let words = words(&self.after(&before), &before);
+        let mut all = vec!["taint", "node", self.name.as_str(), "--overwrite"];
+        all.extend(words.iter().map(String::as_str));
+        match self.kubectl.back(&all) {
+            Ok(argv) => super::Inverse::command(format!("taints of {}", self.name), argv),
+            Err(why) => super::Inverse::impossible(why),
+        }
     }
 }

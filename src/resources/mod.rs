@@ -252,6 +252,9 @@ pub struct Inverse {
     pub paths: Vec<String>,
     /// Commands, with what each takes back in words.
     pub commands: Vec<(String, Vec<String>)>,
+    /// A folder that it makes or changes with all that is in it, and a look that tells by success that nothing of others is in it; else
+    /// on standard error what is.
+    pub tree: Option<(String, Vec<String>)>,
     /// Why kdeploy cannot take it back.
     pub because: Option<String>,
 }

@@ -239,6 +239,56 @@ fn a_run_is_undone_and_the_undoing_too() {
 
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
+fn what_was_delegated_is_taken_back_where_it_is() {
+    let bed = Bed::with(&["worker98", "worker99"]);
+    bed.write(
+        "delegated.yml",
+        &"- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {content: x, dest: /srv/own}
+    - copy: {content: x, dest: '/srv/of-{{ inventory_hostname }}'}
+      delegate_to: worker98
+    - git: {repo: 'DIR/origin', dest: 'DIR/{{ inventory_hostname }}/clone'}
+      delegate_to: localhost
+      become: false
+"
+        .replace("DIR", bed.dir().to_str().unwrap()),
+    );
+    let local = |script: &str| {
+        let shell = format!("cd {} && {{ {script}; }} 2>&1", bed.dir().display());
+        let output = Command::new("sh").args(["-c", &shell]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    local(
+        "git init -q origin && cd origin && git config user.name n && git config user.email e && echo x >file && git add file && git commit -qm one",
+    );
+    bed.kdeploy(&["apply", "delegated.yml"]).ends_with(0);
+    let all = "ls -d /srv/own /srv/of-* 2>/dev/null; true";
+    assert_eq!(bed.on("worker98", all), "/srv/of-worker98\n/srv/of-worker99\n/srv/own\n");
+    assert_eq!(local("ls worker98/clone worker99/clone"), "worker98/clone:\nfile\n\nworker99/clone:\nfile\n");
+
+    // Only what was done for this host, wherever it is; the other's stays.
+    let plan = bed.kdeploy(&["destroy", "delegated.yml", "--limit", "worker99", "--check"]).ends_with(0);
+    plan.says("/srv/own").says("/srv/of-worker99").says("worker99/clone");
+    local("echo mine >worker98/clone/new");
+    bed.kdeploy(&["destroy", "delegated.yml", "--limit", "worker99"]).ends_with(0);
+    assert_eq!(bed.on("worker98", all), "/srv/of-worker98\n/srv/own\n");
+    assert_eq!(bed.on("worker99", all), "");
+    assert_eq!(local("ls worker99; ls worker98"), "ls: cannot access 'worker99': No such file or directory\nclone\n");
+    // Work that somebody put there stays.
+    bed.kdeploy(&["destroy", "delegated.yml"]).ends_with(0).says("it holds files that git did not fetch");
+    assert_eq!(bed.on("worker98", all), "");
+    assert_eq!(local("ls worker98/clone"), "file\nnew\n");
+    local("rm worker98/clone/new");
+    let run =
+        bed.kdeploy(&["history", "--output", "json"]).ends_with(0).json()[0]["run"]["id"].as_str().unwrap().to_owned();
+    bed.kdeploy(&["undo", &run]).ends_with(0);
+    assert_eq!(local("ls worker98"), "ls: cannot access 'worker98': No such file or directory\n");
+}
+
+#[test]
+#[ignore = "needs root and the lab: ./test lab"]
 fn nodes_without_a_ledger_are_cleaned_by_what_is_declared() {
     let bed = Bed::worker99();
     bed.write("some.yml", SOME);

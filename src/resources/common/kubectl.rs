@@ -119,6 +119,17 @@ impl Kubectl {
         argv
     }
 
+    /// The words as a command that takes something back in a later run: `Err` says why there can be none.
+    pub fn back(&self, words: &[&str]) -> Result<Vec<String>, &'static str> {
+        let secret = ["--token=", "--password=", "--kubeconfig=/proc/"];
+        if self.options.iter().any(|option| secret.iter().any(|start| option.starts_with(start))) {
+            return Err("the access it was made with is not kept");
+        }
+        let config = self.task.environment.iter().find(|(name, _)| name == "KUBECONFIG");
+        let env = config.map(|(name, value)| ["env".to_owned(), format!("{name}={value}")]);
+        Ok(env.into_iter().flatten().chain(self.argv(words)).collect())
+    }
+
     /// An object or list as JSON; `None`: there is none.
     pub fn get(&self, world: &View, words: &[&str]) -> Result<Option<Json>, Stop> {
         let output = world.read(self.argv(words))?;

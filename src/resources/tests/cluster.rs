@@ -1,7 +1,8 @@
 use serde_json::json;
 
 use crate::resources::testing::*;
-use crate::world::{Answer, Output, Query};
+use crate::resources::{Inverse, Verdict};
+use crate::world::{Answer, Output, Query, Stop, View};
 
 /// kubectl's answers for one worker with pods of three sorts, and one config map.
 fn node(query: &Query) -> Answer {
@@ -82,7 +83,7 @@ fn helm(query: &Query) -> Answer {
     let said = |text: &str| Answer::Output(output(0, text));
     match words.as_slice() {
         ["helm", "list", _, "--filter=^web$", ..] => {
-            said(r#"[{"name":"web","namespace":"n","status":"deployed","chart":"web-1.0.0"}]"#)
+            said(r#"[{"name":"web","namespace":"n","revision":"3","status":"deployed","chart":"web-1.0.0"}]"#)
         }
         ["helm", "list", ..] => said("[]"),
         ["helm", "get", "values", "web", ..] => said(r#"{"replicas":2,"image":{"tag":"1"}}"#),
@@ -120,4 +121,57 @@ fn releases_of_helm() {
     );
     assert_eq!(run(json!({"state": "absent", "wait": true})).unwrap(), ["helm uninstall web --namespace=n --wait"]);
     assert_eq!(run(json!({"name": "new", "state": "absent"})), None);
+}
+
+/// How a change is taken back, by what was looked at before it.
+fn back(module: &str, args: serde_json::Value, node: &dyn Fn(&Query) -> Answer) -> Inverse {
+    let resource = build(module, args);
+    let mut world = world([]);
+    loop {
+        let view = View::new(&world);
+        match resource.reconcile(&view) {
+            Ok(Verdict::Change(change)) => return resource.inverse(&View::new(&world), &change),
+            Err(Stop::Needs) => {
+                let (missing, _) = view.into_missing();
+                world.observe(missing.into_iter().map(|query| (query.clone(), node(&query))));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_made_in_a_cluster_is_taken_back() {
+    let told = |inverse: Inverse| match inverse.because {
+        Some(because) => because,
+        None => inverse.commands.iter().map(|(what, argv)| format!("{what}: {}", argv.join(" "))).collect(),
+    };
+    let object = |kind: &str, name: &str, more: serde_json::Value| {
+        let mut args = json!({"definition": {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "n"}, "data": {"a": "9"}}});
+        for (key, value) in more.as_object().unwrap() {
+            args[key] = value.clone();
+        }
+        told(back("k8s", args, &node))
+    };
+    assert_eq!(
+        object("ConfigMap", "d", json!({"context": "ops"})),
+        "ConfigMap d: kubectl --context=ops delete ConfigMap d --namespace=n --ignore-not-found"
+    );
+    assert_eq!(object("ConfigMap", "d", json!({"api_key": "t"})), "the access it was made with is not kept");
+    assert_eq!(object("ConfigMap", "c", json!({})), "what an object of the cluster was before is not kept");
+    assert_eq!(object("Namespace", "d", json!({})), "a Namespace may hold what others made");
+    let node_w1 = |module: &str, args: serde_json::Value| told(back(module, args, &node));
+    assert_eq!(
+        node_w1("k8s_taint", json!({"name": "w1", "replace": true, "taints": [{"key": "b", "effect": "NoExecute"}]})),
+        "taints of w1: kubectl taint node w1 --overwrite a=:NoSchedule b:NoExecute-"
+    );
+    assert_eq!(node_w1("k8s_drain", json!({"name": "w1"})), "node w1 cordoned: kubectl uncordon w1");
+    let release = |name: &str, state: &str| {
+        let args =
+            json!({"name": name, "namespace": "n", "chart_ref": "repo/web", "chart_version": "2.0.0", "state": state});
+        told(back("helm", args, &helm))
+    };
+    assert_eq!(release("other", "present"), "release other: helm uninstall other --namespace=n");
+    assert_eq!(release("web", "present"), "release web: helm rollback web 3 --namespace=n");
+    assert_eq!(release("web", "absent"), "a release that was uninstalled has lost its history");
 }
