@@ -267,7 +267,8 @@ impl Driver<'_> {
             }
         };
         note_wait("the connection", begin.elapsed());
-        if interpreter.run.options.recording.as_ref().is_some_and(|r| !r.lock_late) {
+        let own = super::fleet::target_name(target) == interpreter.host;
+        if interpreter.run.options.recording.as_ref().is_some_and(|r| own && !r.lock_late) {
             self.take_lock(target, identity)?;
         }
         let interpreter = &mut self.interpreter;
@@ -365,7 +366,8 @@ impl Driver<'_> {
         actions: &[Action],
         ended: &mut dyn FnMut(usize, &Done),
     ) -> Result<Vec<Done>, Lost> {
-        if self.interpreter.run.options.recording.as_ref().is_some_and(|r| r.lock_late) {
+        let own = super::fleet::target_name(target) == self.interpreter.host;
+        if self.interpreter.run.options.recording.as_ref().is_some_and(|r| !own || r.lock_late) {
             self.take_lock(target, identity)?;
         }
         let conversation = self.fleet.conversation(&self.interpreter.run, &self.interpreter.play, target)?;

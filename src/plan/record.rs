@@ -137,9 +137,9 @@ impl Interpreter {
     }
 }
 
-/// How long a command that a lost run left running on a node is waited for, where `--wait-lock` says no more: most end by themselves,
-/// and two runs must not interleave.
-const LEFT_RUNNING: Duration = Duration::from_secs(30);
+/// How long another run is waited for, where `--wait-lock` says no more, if it is lost and left a command running (most end by
+/// themselves), or if a task is delegated to its node: two runs must not interleave.
+const OTHERS_END: Duration = Duration::from_secs(30);
 
 /// The holder of a lock in words, with what a run that is gone still runs.
 fn described(other: &Holder, gone: bool) -> String {
@@ -185,13 +185,12 @@ fn secret_content(recording: &Recording, change: &Change) -> bool {
 }
 
 impl Driver<'_> {
-    /// Takes the lock of the host's node, where the run changes nodes, and learns what is owed there.
+    /// Takes the lock of a node that the run changes, and learns what is owed there. A node that a task was delegated to is waited for a
+    /// while: the host's own steps stand half-way by then.
     pub(super) fn take_lock(&mut self, target: &str, identity: &Identity) -> Result<(), Lost> {
         let interpreter = &self.interpreter;
         let Some(recording) = interpreter.recording().cloned() else { return Ok(()) };
-        if target_name(target) != interpreter.host {
-            return Ok(());
-        }
+        let own = target_name(target) == interpreter.host;
         let conversation = self.fleet.conversation(&interpreter.run, &interpreter.play, target)?;
         let (who, place) = (recording.holder(), crate::node::holder::place());
         let begin = Instant::now();
@@ -216,7 +215,7 @@ impl Driver<'_> {
                         left = Some(other);
                         continue;
                     }
-                    let wait = if gone { recording.wait.max(LEFT_RUNNING) } else { recording.wait };
+                    let wait = if gone || !own { recording.wait.max(OTHERS_END) } else { recording.wait };
                     if begin.elapsed() >= wait {
                         return Err(locked(&other, gone));
                     }
@@ -237,9 +236,12 @@ impl Driver<'_> {
             }
         };
         let book: Book = (target.to_owned(), identity.key());
+        recording.size(&book, identity, bytes);
+        if !own {
+            return Ok(());
+        }
         let names = interpreter.run.debts.learn(&interpreter.host, &debts);
         recording.inherit(&book, identity, names);
-        recording.size(&book, identity, bytes);
         Ok(())
     }
 

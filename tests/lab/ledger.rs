@@ -306,8 +306,12 @@ fn nodes_without_a_ledger_are_cleaned_by_what_is_declared() {
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
 fn one_run_at_a_time() {
-    let bed = Bed::worker99();
-    bed.write("slow.yml", "- hosts: k8s_worker\n  gather_facts: false\n  tasks:\n    - copy: {content: x, dest: /srv/slow}\n    - command: sleep 6\n");
+    let bed = Bed::with(&["worker98", "worker99"]);
+    bed.write(
+        "delegated.yml",
+        "- hosts: worker98\n  gather_facts: false\n  tasks:\n    - copy: {content: x, dest: /srv/slow}\n    - copy: {content: y, dest: /srv/slow}\n      delegate_to: worker99\n",
+    );
+    bed.write("slow.yml", "- hosts: worker99\n  gather_facts: false\n  tasks:\n    - copy: {content: x, dest: /srv/slow}\n    - command: sleep 8\n");
     let first = bed.start(&["apply", "slow.yml"]);
     bed.wait_for("worker99", "test -e /srv/slow");
     // Who, since when, from where.
@@ -318,6 +322,12 @@ fn one_run_at_a_time() {
         .says("--wait-lock");
     // What only looks is not kept out.
     bed.kdeploy(&["plan", "slow.yml"]).ends_with(0);
+    // A task that is delegated there is waited for.
+    bed.kdeploy(&["apply", "delegated.yml"]).ends_with(0).says("waits for the lock");
+    finished(first).ends_with(0);
+    assert_eq!(bed.on("worker99", "cat /srv/slow"), "y");
+    let first = bed.start(&["apply", "slow.yml"]);
+    bed.wait_for("worker99", "grep -q x /srv/slow");
     bed.kdeploy(&["apply", "slow.yml", "--wait-lock", "60"]).ends_with(0).says("waits for the lock");
     finished(first).ends_with(0);
 }
