@@ -35,6 +35,12 @@ impl Interpreter {
         {
             scopes.push(Scope::finals("register", [(name.to_owned(), value.clone())]));
         }
+        // Facts that the task sets are there already.
+        if let Some(facts) = result.values.get("ansible_facts").filter(|_| !draft.delegate_facts) {
+            let pairs = crate::template::args::pairs(facts).unwrap_or_default();
+            let pairs = pairs.into_iter().map(|(name, value)| (crate::resources::text_of(&name), value));
+            scopes.push(Scope::finals("facts of the task", pairs));
+        }
         let context = draft.context.with(scopes);
         let all = |conditions: &[crate::yaml::Node]| -> Result<Result<bool, Unknown>, Problem> {
             match context.conditions(conditions) {

@@ -140,7 +140,10 @@ impl Interpreter {
                 failed = true;
                 step.invalid = true;
                 let message = crate::report::plain_problem(&problem);
-                result = result.with(keyword, message.as_str()).with("msg", message);
+                // What the module itself says stays.
+                result.values.entry("msg".to_owned()).or_insert_with(|| Value::from(message.as_str()));
+                step.because.get_or_insert_with(|| message.clone());
+                result = result.with(keyword, message);
             }
             None => {}
         }

@@ -132,6 +132,7 @@ pub fn apply_filter(state: &mut State, name: &str, args: &[Value]) -> Result<Val
     }
     if !matches!(short, "default" | "d" | "mandatory") {
         check(args, takes_holes(short))?;
+        super::eval::met_by(short, args).map_err(carry)?;
     }
     state.apply_filter(short, args).map_err(|e| match e.kind() {
         ErrorKind::UnknownFilter => {

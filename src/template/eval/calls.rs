@@ -318,6 +318,9 @@ impl Interp<'_> {
         if name == "copy" {
             return Ok(object.clone());
         }
+        if matches!(name, "values" | "items") {
+            check::met(object, 1)?;
+        }
         if mutate::changes(object, name) {
             return mutate::apply(object, name, &given.positional, &given.named).map(|(_, returned)| returned);
         }
@@ -336,6 +339,7 @@ impl Interp<'_> {
                 let mut map: IndexMap<Value, Value> = match given.positional.first() {
                     Some(first) => {
                         let first = self.known(first.clone())?;
+                        check::met(&first, 2)?;
                         mutate::pairs(&first)?.into_iter().collect()
                     }
                     None => IndexMap::new(),
@@ -491,9 +495,6 @@ impl Interp<'_> {
         handed_on(self.known(value).and_then(|value| {
             self.check_args(&evaluated, args)?;
             let values = evaluated.into_values(Some(value));
-            for value in &values {
-                check::met_by(short, value)?;
-            }
             call::apply_filter(&mut self.state, name, &values).map_err(|e| self.explain(EvalError::from(e)))
         }))
     }

@@ -78,11 +78,20 @@ fn walk(value: &Value, unknown: &mut Option<Unknown>, depth: usize) -> Result<()
     Ok(())
 }
 
-/// Undefined elements that a filter comes across although it only moves them: all but those that count or choose do.
-pub fn met_by(filter: &str, value: &Value) -> Result<()> {
+/// Undefined or failed elements that a filter comes across although it only moves them: all but those that count or choose do.
+pub fn met_by(filter: &str, values: &[Value]) -> Result<()> {
+    // What is combined with nothing is handed on as it is.
+    if filter == "combine" && values.iter().any(|v| v.kind() == ValueKind::Map && v.len() == Some(0)) {
+        return Ok(());
+    }
+    values.iter().try_for_each(|value| one_met_by(filter, value))
+}
+
+fn one_met_by(filter: &str, value: &Value) -> Result<()> {
     let deep = match filter {
         "list" | "reverse" | "zip" | "zip_longest" | "batch" | "slice" if value.kind() != ValueKind::Map => 1,
-        "combine" | "dict2items" if value.kind() == ValueKind::Map => 1,
+        "combine" => usize::MAX,
+        "dict2items" if value.kind() == ValueKind::Map => 1,
         "items2dict" => 2,
         "flatten" => usize::MAX,
         _ => return Ok(()),
@@ -90,9 +99,13 @@ pub fn met_by(filter: &str, value: &Value) -> Result<()> {
     met(value, deep)
 }
 
-fn met(value: &Value, deep: usize) -> Result<()> {
+/// No element so deep is undefined or failed; unknown ones may be.
+pub fn met(value: &Value, deep: usize) -> Result<()> {
     if let Some(undefined) = Undefined::of(value) {
         return Err(EvalError::Undefined(undefined.problem()));
+    }
+    if let Some(Failed(error)) = Failed::of(value) {
+        return Err(error.clone());
     }
     if deep == 0 || !is_transparent(value) {
         return Ok(());

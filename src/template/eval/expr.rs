@@ -5,6 +5,7 @@ use minijinja::value::ValueKind;
 
 use super::objects::{BoundMethod, Builtin, Cycler, Failed, LoopValue, Undefined, Why};
 use super::{Interp, Result, failed, ops};
+use crate::problem::Problem;
 use crate::template::syntax::ast::{BinaryOp, CompareOp, Expr, ExprKind};
 use crate::template::syntax::is_template;
 use crate::template::{EvalError, Unknown, omit};
@@ -17,6 +18,16 @@ impl Interp<'_> {
             Ok(value) => Ok(value),
             Err(EvalError::Unknown(unknown)) => Ok(unknown.into_value()),
             Err(error) => Err(self.locate(error, expr.start, expr.end)),
+        }
+    }
+
+    /// What a filter, a lookup or a method fails with is, as in Ansible, an error only where the value is used.
+    fn kept_for_later(&self, error: EvalError, expr: &Expr) -> Result<Value> {
+        match error {
+            EvalError::Failed(problem) if is_of_the_value(&problem) => {
+                Ok(Failed::standing_for(Err(self.locate(EvalError::Failed(problem), expr.start, expr.end))))
+            }
+            error => Err(error),
         }
     }
 
@@ -90,15 +101,17 @@ impl Interp<'_> {
                 }
                 ops::slice(&base, numbers).map_err(failed)
             }
-            ExprKind::Call(callee, args) => {
-                let value = self.call(callee, args, expr)?;
-                Ok(self.placed(value, expr))
-            }
+            ExprKind::Call(callee, args) => match self.call(callee, args, expr) {
+                Ok(value) => Ok(self.placed(value, expr)),
+                Err(error) => self.kept_for_later(error, expr),
+            },
             ExprKind::Filter(base, name, args) => {
                 let Some(base) = base else { return Err(failed("a filter needs a value")) };
                 let value = self.eval(base)?;
-                let value = self.filter(name, value, args)?;
-                Ok(self.placed(value, expr))
+                match self.filter(name, value, args) {
+                    Ok(value) => Ok(self.placed(value, expr)),
+                    Err(error) => self.kept_for_later(error, expr),
+                }
             }
             ExprKind::Test(base, name, args) => {
                 let value = self.eval(base)?;
@@ -124,6 +137,15 @@ impl Interp<'_> {
                     if let Some(unknown) = Self::unknown_if_any(&[left.clone(), right_value.clone()]) {
                         return Ok(unknown.into_value());
                     }
+                    let looks_in = matches!(op, CompareOp::In | CompareOp::NotIn);
+                    if looks_in && right_value.kind() == ValueKind::Seq && right_value.len() == Some(0) {
+                        // Nothing is in it: what is looked for is not used.
+                        if matches!(op, CompareOp::In) {
+                            return Ok(Value::from(false));
+                        }
+                        left = right_value;
+                        continue;
+                    }
                     let a = self.known(left)?;
                     let b = self.known(right_value).map_err(|e| self.locate(e, right.start, right.end))?;
                     // What is looked for may stand before what is undefined.
@@ -137,7 +159,10 @@ impl Interp<'_> {
                     }
                     // A container with unknown parts may compare either way.
                     super::check_deep(&a)?;
-                    super::check_deep(&b)?;
+                    // Of a mapping only the keys are looked at.
+                    if !looks_in || b.kind() != ValueKind::Map {
+                        super::check_deep(&b)?;
+                    }
                     if !ops::compare(*op, &a, &b).map_err(failed)? {
                         return Ok(Value::from(false));
                     }
@@ -481,4 +506,9 @@ pub(super) fn is_method(value: &Value, name: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a filter failed for what it was given, not for what the template says.
+fn is_of_the_value(problem: &Problem) -> bool {
+    !matches!(problem.code, "unknown-filter" | "unknown-test" | "unknown-lookup" | "not-supported")
 }

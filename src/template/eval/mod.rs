@@ -19,7 +19,7 @@ use std::sync::Arc;
 use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Environment, State, Value};
 
-pub(super) use check::{check_deep, check_one, force, settle, storable};
+pub(super) use check::{check_deep, check_one, force, met_by, settle, storable};
 pub(super) use expr::own_attribute;
 pub(super) use objects::{Failed, Undefined, Why, is_range, type_name};
 pub(super) use ops::describe;

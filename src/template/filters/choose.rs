@@ -50,7 +50,7 @@ fn attribute_of(item: &Value, key: &Value) -> Value {
 
 fn map(state: &mut State, mut call: Call) -> Result<Value, Error> {
     let value = call.subject()?;
-    let items = items(&value)?;
+    let items = walked(&value)?;
     if call.positional.is_empty() && call.named.contains_key("attribute") {
         let key = call.named.shift_remove("attribute").unwrap_or_default();
         let default = call.named.shift_remove("default");
@@ -92,6 +92,11 @@ fn describe(value: &Value) -> String {
     if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text }
 }
 
+/// The items that `map`, `select` and their like walk over. Jinja takes anything that is not true for an empty list.
+fn walked(value: &Value) -> Result<Vec<Value>, Error> {
+    if truth(value) { items(value) } else { Ok(vec![]) }
+}
+
 fn choose(state: &mut State, mut call: Call, by_attribute: bool, keep: bool) -> Result<Value, Error> {
     let value = call.subject()?;
     let key = match by_attribute {
@@ -104,7 +109,7 @@ fn choose(state: &mut State, mut call: Call, by_attribute: bool, keep: bool) -> 
     let test = if call.positional.is_empty() { None } else { Some(string(&call.positional.remove(0), "test")?) };
     let arguments = call.to_values();
     let mut out = vec![];
-    for item in items(&value)? {
+    for item in walked(&value)? {
         let subject = match &key {
             Some(key) => attribute_of(&item, key),
             None => item.clone(),

@@ -126,8 +126,14 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
 }
 
 fn subset(a: &Value, b: &Value) -> Result<bool, Error> {
-    let b = items(b)?;
-    Ok(items(a)?.iter().all(|v| b.contains(v)))
+    let (a, b) = (items(a)?, items(b)?);
+    // Python makes sets of them.
+    if let Some(item) =
+        a.iter().chain(&b).find(|v| matches!(v.kind(), ValueKind::Map) || v.kind() == ValueKind::Seq && !v.is_tuple())
+    {
+        return Err(err(format!("{} cannot be in a set", type_name(item))));
+    }
+    Ok(a.iter().all(|v| b.contains(v)))
 }
 
 fn truthy(call: Call) -> Result<bool, Error> {

@@ -5,6 +5,7 @@
 //!
 //!     KDEPLOY_ORACLE_SEED=N     the cases from seed N on, instead of those from 1
 //!     KDEPLOY_ORACLE_CASES=N    how many (600)
+//!     KDEPLOY_ORACLE_KEEP=DIR   write them below this folder too, each as `DIR/SEED`, and run nothing
 //!     KDEPLOY_ORACLE_SHRINK=N   how many smaller cases are tried where one differs (100)
 
 mod compare;
@@ -83,6 +84,14 @@ fn recorded() -> Result<(), Failed> {
 }
 
 fn batch(seeds: std::ops::Range<u64>) -> Result<(), Failed> {
+    if let Some(dir) = std::env::var_os("KDEPLOY_ORACLE_KEEP") {
+        for seed in seeds {
+            let (case, dir) = (generate(seed), Path::new(&dir).join(seed.to_string()));
+            runner::write(&case, &dir)?;
+            std::fs::write(dir.join("args"), case.args.join("\n"))?;
+        }
+        return Ok(());
+    }
     let mut runner = Runner::start()?;
     let mut differing = String::new();
     for seed in seeds {

@@ -75,7 +75,8 @@ impl Runner {
     }
 }
 
-fn write(case: &Repository, repo: &Path) -> std::io::Result<()> {
+/// Writes a case's files.
+pub fn write(case: &Repository, repo: &Path) -> std::io::Result<()> {
     for (name, content) in &case.files {
         let path = repo.join(name);
         std::fs::create_dir_all(path.parent().unwrap_or(repo))?;
