@@ -85,6 +85,8 @@ impl Interpreter {
         for role in &self.play.roles {
             import_places(&role.tasks, &Lineage::below(&top, Source::Role(role.clone())), &mut places);
         }
+        collect_handlers(&play.handlers, &top, &mut handlers);
+        // Imported roles' come after the play's own.
         for role in &play.imported_roles {
             // What stands around the import holds for the handlers that it brings, too.
             match places.iter().find(|(imported, _)| Arc::ptr_eq(imported, role)) {
@@ -97,7 +99,6 @@ impl Interpreter {
                 }
             }
         }
-        collect_handlers(&play.handlers, &top, &mut handlers);
         st.handlers = Arc::new(handlers);
         // Frames are a stack: the last pushed runs first.
         let plain = |items: &[Item], lineage: &Arc<Lineage>| Frame {

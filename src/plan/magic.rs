@@ -263,7 +263,14 @@ impl HostVarsOf {
     }
 
     fn context(&self) -> Option<&Context> {
-        self.context.get_or_init(|| self.run.upgrade()?.host_context(&self.host).ok()).as_ref()
+        let made = || {
+            // A host's variables do not see those of others, nor themselves as a whole.
+            let unseen = ["hostvars", "vars"].map(|name| {
+                (name.to_owned(), crate::template::call::undefined_value(format!("`{name}` is undefined")))
+            });
+            Some(self.run.upgrade()?.host_context(&self.host).ok()?.with([Scope::finals("hostvars", unseen)]))
+        };
+        self.context.get_or_init(made).as_ref()
     }
 }
 
@@ -290,9 +297,9 @@ impl Object for HostVarsOf {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         match self.context() {
-            Some(context) => {
-                Enumerator::Values(context.names().into_iter().filter(|n| n != "hostvars").map(Value::from).collect())
-            }
+            Some(context) => Enumerator::Values(
+                context.names().into_iter().filter(|n| n != "hostvars" && n != "vars").map(Value::from).collect(),
+            ),
             None => Enumerator::Empty,
         }
     }

@@ -227,7 +227,7 @@ pub fn expression(rng: &mut Rng, kind: Kind, sight: &Sight, depth: usize) -> Str
             format!("({n} if {b} else {m})"),
             format!("({d}.a | default({n}))"),
             format!("({s}.find({t}))"),
-            format!("({l}.count({n}))"),
+            format!("({l} | select('equalto', {n}) | length)"),
             format!("({b} | int)"),
             format!("({l} | first | default({n}, true))"),
         ],

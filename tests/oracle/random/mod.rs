@@ -47,6 +47,15 @@ const OPEN: &[(u64, &str)] = &[
     (191, "`selectattr('a', 'defined')` over something undefined"),
 ];
 
+/// The cases of every run: as many as take less than a minute.
+pub fn everyday() -> Vec<Trial> {
+    let trial = |first: u64| {
+        let name = format!("oracle::random_{first}_to_{}", first + 19);
+        Trial::test(name, move || batch(first..first + 20)).with_ignored_flag(true)
+    };
+    vec![trial(1), trial(21)]
+}
+
 /// The recorded cases, then batches of new ones.
 pub fn trials() -> Vec<Trial> {
     let (first, count) = (number("KDEPLOY_ORACLE_SEED", 1), number("KDEPLOY_ORACLE_CASES", 600));
