@@ -2,7 +2,7 @@
 
 # command:package
 TOOLS="mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 ssh:openssh-client ssh-keygen:openssh-client
-  flock:util-linux setsid:util-linux unshare:util-linux nsenter:util-linux mount:mount dpkg-deb:dpkg python3:python3 md5sum:coreutils"
+  flock:util-linux setsid:util-linux unshare:util-linux nsenter:util-linux mount:mount dpkg-deb:dpkg python3:python3 md5sum:coreutils curl:curl"
 
 missing_packages() {
   local pair

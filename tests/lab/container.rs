@@ -2,10 +2,10 @@
 
 use crate::bed::Bed;
 
-const ROLES: &str = "role-cni,role-runc,role-containerd";
+pub const ROLES: &str = "role-cni,role-runc,role-containerd";
 
 /// Brings an image to the node and runs a container through containerd, runc and the CNI bridge; what it printed.
-fn run_container(bed: &Bed, node: &str) -> String {
+pub fn run_container(bed: &Bed, node: &str) -> String {
     let www = bed.lab("mirror", &["www"]);
     let lab_dir = bed.dir();
     let image = std::fs::File::open(format!("{}/images/busybox.tar", www.trim())).unwrap();

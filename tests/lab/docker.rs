@@ -8,7 +8,7 @@ const LEFT: &str = "
   ls /usr/local/bin | grep -E 'docker|containerd|ctr|runc'; getent passwd docker; getent group docker; dpkg -l docker.io 2>/dev/null | grep ^[ir]
   pgrep -a dockerd; true";
 
-fn taken_away(layer: &str) {
+pub fn taken_away(layer: &str) {
     let bed = Bed::with(&[&format!("worker99={layer}")]).with_mirror();
     assert!(bed.on("worker99", LEFT).contains("DOCKER"), "Docker does not run in this layer");
 

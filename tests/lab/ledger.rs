@@ -92,13 +92,17 @@ fn destroyed(bed: &Bed, playbook: &str, tags: &str, extra: &[&str]) {
     assert_eq!(again.count("worker99", "changed"), 0, "{}", again.stdout);
 }
 
+pub fn roles_are_destroyed(bed: &Bed) {
+    for role in ["role-cni", "role-runc", "role-containerd", "role-harden-linux"] {
+        destroyed(bed, "k8s.yml", role, &[]);
+    }
+}
+
 #[test]
 #[ignore = "needs root and the lab: ./test lab"]
 fn what_a_role_made_is_destroyed() {
     let bed = Bed::worker99().with_mirror();
-    for role in ["role-cni", "role-runc", "role-containerd", "role-harden-linux"] {
-        destroyed(&bed, "k8s.yml", role, &[]);
-    }
+    roles_are_destroyed(&bed);
     destroyed(&bed, "docker.yml", "role-docker", &["-e", "docker_install_from=static"]);
 }
 

@@ -22,3 +22,4 @@ mod modules;
 mod node;
 mod resume;
 mod twins;
+mod ubuntu;

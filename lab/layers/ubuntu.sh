@@ -1,0 +1,3 @@
+# base: noble
+# like: node
+# The same on Ubuntu 24.04.
