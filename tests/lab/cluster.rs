@@ -137,9 +137,23 @@ fn two_workers_move_from_docker_to_containerd_under_running_pods() {
 
     let witness = Witness::start(&bed);
     let begin = std::time::Instant::now();
-    let moved = bed.told("The move", &["apply", "migrate-to-containerd.yml", "--no-plan"]).ends_with(0);
+    // Without a terminal nobody is asked; between the nodes there is a pause.
+    bed.write("inventory/group_vars/all/pace.yml", "migrate_confirm: true\nmigrate_soak: 3\n");
+    let moved = bed
+        .told("The move", &["apply", "migrate-to-containerd.yml", "--no-plan", "--events", "moved.jsonl"])
+        .ends_with(0);
     println!("both moved in {} s", begin.elapsed().as_secs());
     moved.says("w2");
+    let events = std::fs::read_to_string(bed.project.path().join("moved.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |task: &str| -> Vec<(&str, &str)> {
+        let steps = events.iter().filter(|step| step["task"] == task);
+        steps.map(|step| (step["host"].as_str().unwrap(), step["status"].as_str().unwrap())).collect()
+    };
+    assert_eq!(of("Before the first change"), [("w1", "ok"), ("w2", "ok")]);
+    assert_eq!(of("Soak"), [("w1", "ok"), ("w2", "skipped")]);
+    let soaked = events.iter().find(|step| step["task"] == "Soak").unwrap();
+    assert!(soaked["ms"].as_f64().unwrap() >= 3000.0, "{soaked}");
     eventually("all pods run again", || pods_running(&bed) == 4);
     let (looks, closed, budget) = witness.end();
     assert!(looks > 10, "only {looks} looks at the cluster");
