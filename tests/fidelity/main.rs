@@ -11,6 +11,7 @@
 mod compare;
 mod document;
 mod generate;
+mod saved;
 mod stale;
 
 use std::path::{Path, PathBuf};
@@ -22,8 +23,6 @@ use serde_json::Value;
 
 /// How many playbooks are made.
 const PLAYBOOKS: u64 = 64;
-/// Of these the first are run by ansible-core too, which takes its time.
-const BY_ANSIBLE: u64 = 16;
 /// As many as fit into half a minute: for who runs the tests by hand.
 const SOME: u64 = 16;
 const STATES: [&str; 3] = ["fresh", "half", "drifted"];
@@ -163,11 +162,41 @@ fn kdeploy(seed: u64) -> [Score; 3] {
     })
 }
 
-fn ansible(seed: u64) -> [Score; 3] {
+/// What ansible-core said of a playbook before and while it ran it. With KDEPLOY_PROOF_CACHE=FOLDER that is kept there, and not done
+/// again as long as the playbook, its files, the drift and that ansible stay the same.
+fn records(seed: u64) -> (Vec<Value>, Vec<Value>) {
+    use sha2::Digest;
+    static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        let bin = PathBuf::from(std::env::var_os("KDEPLOY_ANSIBLE").expect("KDEPLOY_ANSIBLE is set"));
+        let said = Command::new(bin.join("ansible-playbook")).arg("--version").output().expect("ansible-playbook runs");
+        String::from_utf8_lossy(&said.stdout).lines().next().unwrap_or_default().to_owned()
+    });
+    let kept = std::env::var_os("KDEPLOY_PROOF_CACHE").filter(|dir| !dir.is_empty()).map(|dir| {
+        let made = generate::playbook(seed);
+        let rests_on = [&made.whole, &made.half, include_str!("generate.rs"), include_str!("main.rs"), &VERSION];
+        let digest = sha2::Sha256::digest(rests_on.join("\0"));
+        let dir = PathBuf::from(dir);
+        std::fs::create_dir_all(&dir).expect("a folder for what is kept");
+        dir.join(format!("fidelity-{seed}-{}", hex::encode(&digest[..8])))
+    });
+    if let Some(text) = kept.as_ref().and_then(|file| std::fs::read(file).ok()) {
+        return serde_json::from_slice(&text).expect("what was kept can be read");
+    }
     let bench = Bench::new(seed);
     bench.prepare(seed);
-    let check = bench.ansible(&["--check", "--diff"], "check");
-    let run = bench.ansible(&["--diff"], "run");
+    let both = (bench.ansible(&["--check", "--diff"], "check"), bench.ansible(&["--diff"], "run"));
+    assert!(!both.1.is_empty(), "ansible-playbook did nothing with playbook {seed}");
+    if let Some(file) = kept {
+        // Whole or not at all.
+        let half = file.with_extension("half");
+        std::fs::write(&half, serde_json::to_vec(&both).expect("JSON")).expect("is kept");
+        std::fs::rename(half, file).expect("is kept");
+    }
+    both
+}
+
+fn ansible(seed: u64) -> [Score; 3] {
+    let (check, run) = records(seed);
     STATES.map(|state| {
         let of = |records: &[Value]| -> Vec<Value> { records.iter().filter(|r| r["host"] == state).cloned().collect() };
         compare::check_and_run(&of(&check), &of(&run))
@@ -268,6 +297,6 @@ fn what_check_mode_says_of_generated_playbooks() {
         println!("{:#?}", ansible(seed));
         return;
     }
-    let theirs = all(1..=BY_ANSIBLE, ansible);
-    document::settle(&format!("{BY_ANSIBLE} generated"), "`ansible-playbook --check`", &theirs);
+    let theirs = all(1..=PLAYBOOKS, ansible);
+    document::settle(&format!("{PLAYBOOKS} generated"), "`ansible-playbook --check`", &theirs);
 }

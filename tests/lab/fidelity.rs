@@ -48,7 +48,7 @@ fn bed(layer: &str, kubernetes: bool) -> Bed {
 }
 
 /// Kubernetes is built for ./test fidelity and ./test cluster; where it was not, the worker is one without kubelet.
-fn kubernetes_is_built() -> bool {
+pub fn kubernetes_is_built() -> bool {
     let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/cluster")).arg("ready").status();
     built.is_ok_and(|status| status.success())
 }

@@ -21,5 +21,8 @@ mod migration;
 mod modules;
 mod node;
 mod resume;
+#[path = "../fidelity/saved.rs"]
+mod saved;
+mod staleness;
 mod twins;
 mod ubuntu;
