@@ -8,7 +8,7 @@ use super::planning::{self, PlanningOptions};
 use super::{Exit, terminal};
 use crate::apply::Removal;
 use crate::options::{HostOptions, OutputOptions, SelectOptions};
-use crate::plan::{Outcome, PlanGraph, SavedPlan, Saving, StepKey, key_file};
+use crate::plan::{Event, Outcome, PlanGraph, SavedPlan, Saving, StepKey, key_file};
 use crate::problem::{Problem, Problems};
 use crate::report::{self, PlanCounts};
 use crate::run::{Project, Request};
@@ -68,6 +68,9 @@ impl PlanArgs {
         made.notes.iter().for_each(|note| project.warn(note.clone()));
         if let Err(cycle) = PlanGraph::of(&outcome).order() {
             unreachable!("the plan has a cycle through steps {cycle:?}");
+        }
+        if self.output.events.is_some() {
+            outcome.steps.iter().for_each(|step| project.run.sink.event(&Event::Planned(Box::new(step.clone()))));
         }
         if let Some(path) = &self.out {
             self.save(path, &project, &started, &outcome, (made.left_out, removals))?;

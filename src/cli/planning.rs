@@ -177,7 +177,8 @@ fn missing_prerequisites(project: &Project, states: &States) -> Vec<String> {
     let graph = PlanGraph::of(&whole);
     let is_selected = |i: usize| run.selects(&whole.steps[i].tags);
     let chosen: BTreeSet<usize> = (0..whole.steps.len()).filter(|i| is_selected(*i)).collect();
-    let mut notes = vec![];
+    // What is lacking, with the steps that need it.
+    let mut lacking: Vec<((String, String), Vec<String>)> = vec![];
     for index in graph.closure(chosen.iter().copied()) {
         let step = &whole.steps[index];
         // Only where the selection borders on what is left out.
@@ -194,13 +195,18 @@ fn missing_prerequisites(project: &Project, states: &States) -> Vec<String> {
             let place = other.role.as_ref().map_or_else(|| format!("\"{}\"", other.task), |r| format!("role {r}"));
             let tags =
                 if other.tags.is_empty() { String::new() } else { format!(" (tags: {})", other.tags.join(", ")) };
-            notes.push(format!(
-                "{}: \"{}\" needs {thing}, which the node lacks: {place}{tags} is not selected",
-                step.host,
-                step.label()
-            ));
+            let what = (step.host.clone(), format!("{thing}, which the node lacks: {place}{tags} is not selected"));
+            match lacking.iter_mut().find(|(other, _)| *other == what) {
+                Some((_, steps)) => steps.push(step.label()),
+                None => lacking.push((what, vec![step.label()])),
+            }
         }
     }
+    let note = |((host, what), steps): ((String, String), Vec<String>)| {
+        let more = if steps.len() > 1 { format!(" (and {} more)", steps.len() - 1) } else { String::new() };
+        format!("{host}: \"{}\"{more} needs {what}", steps[0])
+    };
+    let mut notes: Vec<String> = lacking.into_iter().map(note).collect();
     if !notes.is_empty() {
         notes.push("--with-deps takes in what is missing".to_owned());
     }

@@ -112,7 +112,11 @@ impl ExtraVars {
     pub fn open(&self, given: &[String], key: &VaultSecrets) -> Result<Vec<String>, Problem> {
         let found: Vec<String> = match &self.encrypted {
             Some(text) if given.is_empty() => {
-                let plain = key.decrypt(text).map_err(crate::vars::vault::VaultError::into_problem)?;
+                let plain = key.decrypt(text).map_err(|error| {
+                    Problem::new("plan-key", "what the plan holds encrypted cannot be read without its key")
+                        .note(error.into_problem().message)
+                        .help("give what it was made with: `--plan-key FILE`, or the vault password (`--vault-password-file FILE`)")
+                })?;
                 serde_json::from_slice(&plain).map_err(|e| {
                     Problem::new("invalid-plan", format!("the plan's extra variables cannot be read: {e}"))
                 })?

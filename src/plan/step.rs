@@ -218,6 +218,8 @@ pub enum Event {
     /// A step's actions were sent.
     Started(Box<Step>),
     Ended(Box<Step>),
+    /// A step of a plan that is made: nothing ran.
+    Planned(Box<Step>),
     /// The node was lost or never reached.
     Unreachable {
         host: String,

@@ -119,13 +119,24 @@ fn chain(steps: &[Step], graph: &PlanGraph, at: usize, depth: usize, seen: &mut 
             true => kinds.iter().filter(|k| !matches!(k, EdgeKind::Predicted)).collect(),
             false => kinds.iter().collect(),
         };
-        let words: Vec<String> = telling.iter().map(|k| k.words()).collect();
+        let things: Vec<String> = telling
+            .iter()
+            .filter_map(|k| match k {
+                EdgeKind::Needs(thing) => Some(thing.to_string()),
+                _ => None,
+            })
+            .collect();
+        let mut words: Vec<String> = vec![];
+        if !things.is_empty() {
+            words.push(format!("needs {} of", things.join(" and ")));
+        }
+        words.extend(telling.iter().filter(|k| !matches!(k, EdgeKind::Needs(_))).map(|k| k.words()));
         let step = &steps[from];
         let again = if seen.insert(from) { "" } else { " (see above)" };
         out.push_str(&format!(
             "{}{} {}  ({}, {}){again}\n",
             "  ".repeat(depth),
-            words.join(" and "),
+            words.join(", and "),
             step.label(),
             planned_word(step),
             step.path

@@ -6,6 +6,11 @@ use serde_json::Value;
 
 use super::graph::escaped;
 
+/// The playbook as a title names it: from the folder it was run in.
+fn playbook_of(document: &Value) -> String {
+    crate::source::display_path(std::path::Path::new(text(document, "playbook")))
+}
+
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
@@ -78,7 +83,7 @@ fn tally(steps: &[&Value]) -> Vec<(&'static str, usize)> {
 pub fn html(document: &Value, graph: &str) -> String {
     let planned = document["counts"].is_object();
     let all = steps(document);
-    let title = format!("{} of {}", if planned { "Plan" } else { "Run" }, text(document, "playbook"));
+    let title = format!("{} of {}", if planned { "Plan" } else { "Run" }, playbook_of(document));
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>{0}</title><style>{STYLE}</style></head><body>\n<header><h1>{0}</h1><p>{1} – {2}, kdeploy {3}</p></header>\n<main>\n",
@@ -296,7 +301,7 @@ pub fn markdown(document: &Value) -> String {
             tally(steps).iter().map(|(w, n)| format!("{n} {}", if *w == "none" { "ok" } else { w })).collect();
         parts.join(", ")
     };
-    let mut out = format!("## {kind} of {}\n\n{}\n", text(document, "playbook"), counts(&all));
+    let mut out = format!("## {kind} of {}\n\n{}\n", playbook_of(document), counts(&all));
     for host in document["hosts"].as_object().into_iter().flatten().map(|(name, _)| name) {
         let own: Vec<&Value> = all.iter().copied().filter(|s| s["host"] == host.as_str()).collect();
         let loud: Vec<&&Value> = own.iter().filter(|s| !is_quiet(s)).collect();

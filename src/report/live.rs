@@ -73,6 +73,13 @@ impl Live {
         bar.set_message(self.redactor.clean(&message));
     }
 
+    fn write_event(&self, step: &Step, planned: bool) {
+        if let Some(events) = &self.events {
+            let line = self.redactor.clean(&super::json::step_json(step, planned).to_string());
+            drop(writeln!(lock(events), "{line}"));
+        }
+    }
+
     fn ended(&self, step: &Step) {
         {
             let mut state = lock(&self.state);
@@ -80,10 +87,7 @@ impl Live {
             state.changed += usize::from(step.changed);
             state.running.remove(&step.host);
         }
-        if let Some(events) = &self.events {
-            let line = self.redactor.clean(&super::json::step_json(step, false).to_string());
-            drop(writeln!(lock(events), "{line}"));
-        }
+        self.write_event(step, false);
         if self.steps {
             let style = self.style;
             let word = match step.status {
@@ -148,6 +152,7 @@ impl Sink for Live {
                 self.refresh();
             }
             Event::Ended(step) => self.ended(step),
+            Event::Planned(step) => self.write_event(step, true),
             Event::Unreachable { host, message, help } => {
                 self.line(&format!("{}: {message}", self.style.red(host)));
                 for help in help {

@@ -159,6 +159,9 @@ fn explain_tells_where_a_variable_comes_from_and_why_a_task_is_skipped() {
         said.find("group_vars/all.yml:1").expect("the group's"),
     );
     assert!(host < group, "{said}");
+    let unknown = bench.run(&["explain", "one", "levle"]);
+    assert!(unknown.rc == 1 && unknown.err.contains("nothing defines `levle` for `one`"), "{}", unknown.err);
+    assert!(unknown.err.contains("a variable with a similar name exists: `level` (site.yml:3)"), "{}", unknown.err);
     let said = bench.run(&["explain", "one", "--task", "Never"]).out;
     assert!(said.contains("does not run") && said.contains("when level == 'host'  → false"), "{said}");
 }
@@ -212,4 +215,35 @@ fn reports_are_written() {
     assert!(bench.read("run.html").contains("When it ran"), "{}", bench.read("run.html"));
     bench.run(&["plan", "--report", "plan.md"]);
     assert!(bench.read("plan.md").starts_with("## Plan of "), "{}", bench.read("plan.md"));
+}
+
+#[test]
+fn a_plan_writes_its_steps_as_events_and_names_the_key_it_needs() {
+    let bench = Bench::new(&[(
+        "site.yml",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: File\n      copy: {content: \"{{ word }}\", dest: \"{{ playbook_dir }}/out\"}\n",
+    )]);
+    let made = bench.run(&["plan", "-e", "word=x", "--plan-key", "key", "--out", "plan.json", "--events", "events"]);
+    assert_eq!(made.rc, 0, "{}", made.err);
+    let events = std::fs::read_to_string(bench.path().join("events")).expect("events");
+    let step: serde_json::Value = serde_json::from_str(events.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&step["task"], &step["planned"]), (&"File".into(), &"create".into()), "{events}");
+    let without = bench.run(&["apply", "plan.json"]);
+    assert!(without.rc == 1 && without.err.contains("`--plan-key FILE`"), "{}", without.err);
+    assert_eq!(bench.run(&["apply", "plan.json", "--plan-key", "key"]).rc, 0);
+}
+
+#[test]
+fn what_is_asserted_waits_for_the_step_that_registers_it() {
+    let bench = Bench::new(&[(
+        "site.yml",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: File\n      copy: {content: x, dest: \"{{ playbook_dir }}/out\"}\n    \
+         - name: Look\n      stat: {path: \"{{ playbook_dir }}/out\"}\n      register: seen\n    \
+         - name: Hold\n      assert: {that: seen.stat.exists}\n    - name: Other\n      copy: {content: y, dest: \"{{ playbook_dir }}/other\"}\n",
+    )]);
+    assert_eq!(bench.run(&["plan", "--out", "plan.json"]).rc, 0);
+    std::fs::write(bench.path().join("out"), "somebody was here").expect("is written");
+    let run = bench.run(&["apply", "plan.json"]);
+    assert!(run.rc == 2 && run.out.contains("it depends on \"Look\", which stopped"), "{}{}", run.out, run.err);
+    assert!(bench.path().join("other").exists(), "what depends on nothing that stopped is done");
 }

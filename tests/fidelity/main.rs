@@ -103,7 +103,7 @@ impl Bench {
     fn ansible(&self, args: &[&str], records: &str) -> Vec<Value> {
         let bin = PathBuf::from(std::env::var_os("KDEPLOY_ANSIBLE").expect("KDEPLOY_ANSIBLE is set"));
         let records = self.dir.path().join(records);
-        Command::new(bin.join("ansible-playbook"))
+        let output = Command::new(bin.join("ansible-playbook"))
             .args(["-i", "hosts", "site.yml"])
             .args(args)
             .current_dir(self.dir.path())
@@ -117,6 +117,8 @@ impl Bench {
             .output()
             .expect("ansible-playbook runs");
         let text = std::fs::read_to_string(records).unwrap_or_default();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(!text.is_empty(), "{args:?}: nothing ran: {}{}", said(&output.stdout), said(&output.stderr));
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
@@ -185,7 +187,6 @@ fn records(seed: u64) -> (Vec<Value>, Vec<Value>) {
     let bench = Bench::new(seed);
     bench.prepare(seed);
     let both = (bench.ansible(&["--check", "--diff"], "check"), bench.ansible(&["--diff"], "run"));
-    assert!(!both.1.is_empty(), "ansible-playbook did nothing with playbook {seed}");
     if let Some(file) = kept {
         // Whole or not at all.
         let half = file.with_extension("half");

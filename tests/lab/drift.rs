@@ -50,3 +50,39 @@ fn drift_is_shown_and_mended() {
     }
     kdeploy(&["plan", "k8s.yml", "--detailed-exitcode"]).ends_with(0);
 }
+
+/// Who may have changed what has drifted: by the node's logins, its package log, and the ledger.
+#[test]
+#[ignore = "needs root and the lab: ./test lab"]
+fn drift_is_told_with_who_may_have_done_it() {
+    let bed = Bed::with(&["w1=worker"]);
+    let site = |text: &str| {
+        format!(
+            "- hosts: w1\n  gather_facts: false\n  tasks:\n    - copy: {{content: \"{text}\\n\", dest: /etc/by-hand.conf}}\n    \
+             - copy: {{content: \"{text}\\n\", dest: /etc/by-run.conf}}\n    - file: {{path: /usr/bin/socat, mode: \"0755\"}}\n"
+        )
+    };
+    bed.write("site.yml", &site("right"));
+    bed.write(
+        "other.yml",
+        "- hosts: w1\n  gather_facts: false\n  tasks:\n    - copy: {content: other, dest: /etc/by-run.conf}\n",
+    );
+    bed.kdeploy(&["apply", "site.yml"]).ends_with(0);
+    let drift = || bed.kdeploy(&["plan", "site.yml", "--drift-only", "--detailed-exitcode"]);
+    assert!(!drift().ends_with(0).text().contains("/etc/by-"), "nothing has drifted yet");
+
+    bed.kdeploy(&["apply", "other.yml"]).ends_with(0);
+    // On a terminal, so that the node notes the login.
+    let by_hand = "echo wrong > /etc/by-hand.conf; chmod 700 /usr/bin/socat";
+    let config = bed.dir().join("ssh_config").display().to_string();
+    let login = std::process::Command::new("ssh").args(["-F", &config, "-tt", "w1", by_hand]).output().unwrap();
+    assert!(login.status.success(), "{}", String::from_utf8_lossy(&login.stderr));
+
+    let said = drift().ends_with(2).text();
+    println!("{said}"); // shown when the test fails
+    let line = |path: &str| said.lines().find(|l| l.contains(path)).unwrap_or_else(|| panic!("no {path}")).to_owned();
+    let (hand, run, package) = (line("/etc/by-hand.conf"), line("/etc/by-run.conf"), line("/usr/bin/socat"));
+    assert!(hand.contains("while root") && hand.contains("was logged in") && hand.contains("written"), "{hand}");
+    assert!(run.contains("by kdeploy: ") && run.contains("other.yml"), "{run}");
+    assert!(package.contains("of package socat, installed"), "{package}");
+}

@@ -166,7 +166,7 @@ impl Sink for Linear {
                 }
             }
             // The step that needed the node tells it.
-            Event::Unreachable { .. } | Event::Observing { .. } => {}
+            Event::Unreachable { .. } | Event::Observing { .. } | Event::Planned(_) => {}
         }
         state.drain(false);
     }
