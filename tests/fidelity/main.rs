@@ -111,6 +111,8 @@ impl Bench {
             .env("ANSIBLE_CALLBACK_PLUGINS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/callback"))
             .env("ANSIBLE_CALLBACKS_ENABLED", "kdeploy_oracle")
             .env("ANSIBLE_PIPELINING", "True")
+            // `ini_file` is none of ansible-core's own.
+            .envs(std::env::var_os("KDEPLOY_ANSIBLE_COLLECTIONS").map(|dir| ("ANSIBLE_COLLECTIONS_PATH", dir)))
             .env("ANSIBLE_HOME", self.dir.path().join("home"))
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())

@@ -72,6 +72,8 @@ fn drift_is_told_with_who_may_have_done_it() {
     assert!(!drift().ends_with(0).text().contains("/etc/by-"), "nothing has drifted yet");
 
     bed.kdeploy(&["apply", "other.yml"]).ends_with(0);
+    // What is written within a minute of a run counts as the run's.
+    std::thread::sleep(std::time::Duration::from_secs(65));
     // On a terminal, so that the node notes the login.
     let by_hand = "echo wrong > /etc/by-hand.conf; chmod 700 /usr/bin/socat";
     let config = bed.dir().join("ssh_config").display().to_string();
