@@ -96,7 +96,7 @@ start_node() {
     export SYSTEMD_NSPAWN_TMPFS_TMP=0
     exec setsid bash "$HERE/lib/supervise" "$d" "$LAB/$name" systemd-nspawn --quiet --directory="$d/root" \
       --machine="$(machine_name "$name")" --hostname="$name" --boot --register=no --keep-unit --network-bridge="$(lab_bridge)" \
-      --capability=all --system-call-filter=@known --resolv-conf=off --timezone=off --link-journal=no --console=read-only "${binds[@]}"
+      --capability=all --drop-capability=CAP_SYS_TIME --system-call-filter=@known --resolv-conf=off --timezone=off --link-journal=no --console=read-only "${binds[@]}"
   ) >"$d/console.log" 2>&1 </dev/null 9>&- &
   disown
 }

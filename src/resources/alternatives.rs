@@ -154,6 +154,7 @@ impl Resource for Alternatives {
         let before = Group::parse(&said.text());
         let mut after = before.clone();
         let mut edit = Edit::default();
+        let mut said_so: Vec<String> = vec![];
         let path = self.path.clone().unwrap_or_default();
         let known = before.choices.iter().find(|(p, _)| *p == path).map(|(_, n)| *n);
         let tool = |words: &[&str]| {
@@ -185,6 +186,10 @@ impl Resource for Alternatives {
                 if let (Some(family), true) = (&self.family, said.text().contains("Family:")) {
                     words.extend(["--family", family]);
                 }
+                if world.stat(&path, true)?.is_none() {
+                    return Ok(kit::failed(format!("Specified path {path} does not exist")));
+                }
+                said_so.push(format!("Install alternative '{path}' for '{}'.", self.name));
                 edit.actions.push(tool(&words));
                 after.link = link;
                 after.choices.retain(|(p, _)| *p != path);
@@ -204,17 +209,21 @@ impl Resource for Alternatives {
             }
         }
         match self.state.as_str() {
-            "selected" if after.value != path => {
+            // What is chosen by its priority only is made the choice for good.
+            "selected" if before.value != path => {
+                said_so.push(format!("Set alternative '{path}' for '{}'.", self.name));
                 edit.actions.push(tool(&["--set", &self.name, &path]));
                 after.value.clone_from(&path);
                 after.auto = false;
             }
             "auto" if !after.auto => {
+                said_so.push(format!("Set alternative to auto for '{}'.", self.name));
                 edit.actions.push(tool(&["--auto", &self.name]));
                 after.auto = true;
                 after.value = after.best();
             }
             "absent" if known.is_some() => {
+                said_so.push(format!("Remove alternative '{path}' from '{}'.", self.name));
                 edit.actions.push(tool(&["--remove", &self.name, &path]));
                 after.choices.retain(|(p, _)| *p != path);
                 if after.value == path {
@@ -231,7 +240,7 @@ impl Resource for Alternatives {
             let output = Output { rc: 0, stdout: new.into_bytes(), stderr: vec![] };
             edit.effect(Query::Read { argv }, Answer::Output(output));
         }
-        Ok(edit.verdict(TaskResult::unchanged()))
+        Ok(edit.verdict(TaskResult::unchanged().with("msg", said_so.join(" "))))
     }
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {

@@ -527,7 +527,9 @@ impl Resource for Apt {
             }
         }
         let mut result = TaskResult { changed, ..TaskResult::default() };
-        if self.state != State::Absent {
+        let of_names = self.upgrade.is_none() && self.deb.is_none() && !self.clean;
+        let of_names = of_names && !(alone && (self.autoremove || self.autoclean));
+        if self.state != State::Absent && of_names {
             result = result.with("cache_update_time", cache_time).with("cache_updated", must_update);
         }
         if actions.is_empty() {

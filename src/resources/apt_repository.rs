@@ -126,6 +126,10 @@ impl Ppa {
     }
 }
 
+/// RETRIES and by file its path, `+` if it was there, its text: reads the lists anew; if that fails, the files are as they were.
+const UPDATE: &str = "n=$1; shift; until apt-get update; do n=$((n-1)); if [ $n -le 0 ]; then \
+    while [ $# -gt 0 ]; do if [ \"$2\" = + ]; then printf %s \"$3\" >\"$1\"; else rm -f -- \"$1\"; fi; shift 3; done; exit 1; fi; sleep 2; done";
+
 fn plain(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -261,8 +265,21 @@ impl Resource for Repository {
             return unchanged(result);
         }
         if self.update {
-            let script = "n=$1; shift; until \"$@\"; do n=$((n-1)); [ $n -gt 0 ] || exit 1; sleep 2; done";
-            edit.actions.push(self.task.script(script, [self.retries.to_string().as_str(), "apt-get", "update"]));
+            // A repository that cannot be read leaves nothing behind.
+            let files: Vec<(String, Option<String>)> = edit
+                .actions
+                .iter()
+                .filter_map(|a| match a {
+                    Action::WriteFile { path, .. } | Action::Remove { path } => Some(path.clone()),
+                    _ => None,
+                })
+                .map(|path| edits::read(world, &path).map(|text| (path, text)))
+                .collect::<Result<_, _>>()?;
+            let mut words = vec![self.retries.to_string()];
+            for (path, text) in files {
+                words.extend([path, text.as_ref().map_or("-", |_| "+").to_owned(), text.unwrap_or_default()]);
+            }
+            edit.actions.push(self.task.script(UPDATE, words.iter().map(String::as_str)));
         }
         Ok(edit.verdict(result.with("sources_added", Value::from(added)).with("sources_removed", Value::from(removed))))
     }

@@ -206,7 +206,9 @@ impl Resource for Keys {
             .with("comment", self.comment.as_deref().map_or(Value::from(()), Value::from))
             .with("follow", false)
             .with("validate_certs", true);
-        let with_stat = |result: TaskResult, stat: Option<&crate::world::Stat>| match stat {
+        // As ansible's module tells what is at a path: only where `path` was given.
+        let told = self.path.is_some();
+        let with_stat = |result: TaskResult, stat: Option<&crate::world::Stat>| match stat.filter(|_| told) {
             Some(stat) => super::wait_for::with_stat(result, stat),
             None => result,
         };

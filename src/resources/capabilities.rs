@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::common::{diff, fail, invalid, paths};
+use super::kit;
 use super::{ArgSpec, Args, Change, ChangeKind, Conduct, Kind, Resource, ResourceType, Setting, TaskResult, Verdict};
 use crate::node::ExecSpec;
 use crate::problem::Problem;
@@ -80,7 +81,10 @@ impl Resource for Capabilities {
         let query = Query::Read { argv: ["getcap", "-v", &self.path].map(str::to_owned).to_vec() };
         view.want([Query::Stat { path: self.path.clone(), follow: true }, query.clone()]);
         if view.stat(&self.path, true)?.is_none() {
-            return fail(format!("Unable to get capabilities of {}: no such file", self.path));
+            let msg = format!("Unable to get capabilities of {}", self.path);
+            let said = format!("{} (No such file or directory)\n", self.path);
+            let result = TaskResult::unchanged().with("msg", msg).with("stdout", "").with("stderr", said);
+            return Ok(Verdict::Failed(result));
         }
         let Answer::Output(output) = view.ask(query.clone())? else { return fail("getcap gave no answer") };
         if output.rc != 0 {
@@ -106,7 +110,7 @@ impl Resource for Capabilities {
         };
         let result = TaskResult::unchanged().with("state", if self.present { "present" } else { "absent" });
         if same {
-            return Ok(Verdict::Unchanged(result.with("msg", "")));
+            return Ok(Verdict::Unchanged(result));
         }
         let mut new: Vec<(String, char, String)> =
             old.iter().filter(|(name, _, _)| *name != self.name).cloned().collect();
@@ -137,6 +141,16 @@ impl Resource for Capabilities {
             opaque: false,
             result: TaskResult { changed: true, ..result }.with("msg", "capabilities changed"),
         }))
+    }
+
+    fn conclude(&self, change: &Change, done: &[crate::node::Done]) -> Result<TaskResult, TaskResult> {
+        let output = done.last().map(|d| kit::output_of(d).clone()).unwrap_or_default();
+        let result = change.result.clone().with("stdout", output.text()).with("stderr", output.error_text());
+        match kit::failure(done) {
+            None => Ok(result),
+            Some((message, _)) => Err(TaskResult { changed: false, ..result }
+                .with("msg", format!("Unable to set capabilities of {}: {message}", self.path))),
+        }
     }
 }
 

@@ -47,6 +47,8 @@ struct Cron {
     env: bool,
     insert: Option<(String, bool)>,
     file: Option<String>,
+    /// As written.
+    shown_file: Option<String>,
     user: Option<String>,
     backup: bool,
     task: Task,
@@ -55,7 +57,8 @@ struct Cron {
 fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     kit::exclusive(&args, "insertafter", "insertbefore")?;
     let (env, user) = (args.flag("env")?, args.str("user")?);
-    let file = args.str("cron_file")?.map(|f| if f.starts_with('/') { f } else { format!("/etc/cron.d/{f}") });
+    let shown_file = args.str("cron_file")?;
+    let file = shown_file.clone().map(|f| if f.starts_with('/') { f } else { format!("/etc/cron.d/{f}") });
     let name = args.need("name")?;
     let present = args.need("state")? == "present";
     let job = args.str("job")?.unwrap_or_default().trim_end_matches(['\r', '\n']).to_owned();
@@ -104,7 +107,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         _ => None,
     };
     let backup = args.flag("backup")? && !setting.check_mode;
-    Ok(Arc::new(Cron { name, line, env, insert, file, user, backup, task: Task::of(setting) }))
+    Ok(Arc::new(Cron { name, line, env, insert, file, shown_file, user, backup, task: Task::of(setting) }))
 }
 
 impl Cron {
@@ -191,7 +194,12 @@ impl Resource for Cron {
                 None if old.is_some() => TaskResult::unchanged().with("state", "absent"),
                 _ => result(new.as_deref().unwrap_or_default()),
             };
-            return self.with_backup(world, edit, &old.unwrap_or_default(), result.with("cron_file", file.as_str()));
+            return self.with_backup(
+                world,
+                edit,
+                &old.unwrap_or_default(),
+                result.with("cron_file", self.shown_file.as_deref().unwrap_or(file)),
+            );
         }
         let mut tool = vec!["crontab".to_owned()];
         if let Some(user) = self.user.as_ref().filter(|u| **u != self.task.user) {

@@ -155,12 +155,22 @@ impl Resource for Deb822 {
                 }
             }
         }
-        edit = edit.and(edits::write(world, &self.task, &path, &own, self.text.as_deref())?);
-        let key = self.key.as_ref().map_or(Value::from(()), |(path, _)| Value::from(path.as_str()));
+        let source = edits::write(world, &self.task, &path, &own, self.text.as_deref())?;
+        let stat = match (&self.text, source.stat.clone()) {
+            (None, _) => None,
+            (Some(_), Some(stat)) => Some(stat),
+            (Some(_), None) => world.stat(&path, true)?,
+        };
+        edit = edit.and(source);
+        let key = match (&self.key, &self.text) {
+            (Some((path, _)), _) => Value::from(path.as_str()),
+            (None, Some(_)) => Value::from(()),
+            (None, None) => Value::from(keys[1].as_str()),
+        };
         let result = TaskResult::unchanged()
             .with("repo", self.text.as_deref().map_or(Value::from(()), Value::from))
             .with("dest", path)
             .with("key_filename", key);
-        Ok(edit.verdict(result))
+        Ok(edit.verdict(stat.iter().fold(result, super::wait_for::with_stat)))
     }
 }

@@ -117,12 +117,17 @@ impl Resource for Debconf {
         edit.effect(Query::Read { argv }, output(text));
         let side = |v: Option<&String>| v.map_or(String::new(), |v| format!("{question}: {v}\n"));
         edit.diff.push(kit::diff(&self.name, side(before.get(question)), side(after.get(question))));
-        let one =
-            |v: Option<&String>| kit::map([(question.clone(), v.map_or(Value::from(""), |v| Value::from(v.as_str())))]);
+        let one = |v: &str| kit::map([(question.clone(), Value::from(v))]);
+        // As ansible's module has it: the question's answer, or all answers if it had none.
+        let mut previous = before.clone();
+        if before.contains_key(question) {
+            previous.retain(|name, _| name == question);
+        }
+        previous.entry(question.clone()).or_default();
         let result = TaskResult::unchanged()
             .with("msg", "")
-            .with("current", one(after.get(question)))
-            .with("previous", one(before.get(question)));
+            .with("current", one(after.get(question).map_or("", String::as_str)))
+            .with("previous", shown(&previous));
         Ok(edit.verdict(result))
     }
 }

@@ -165,6 +165,22 @@ impl FileSystem {
     }
 }
 
+/// What ansible's module calls a type in its messages.
+fn class_of(kind: &str) -> &str {
+    match kind {
+        "ext2" => "Ext2",
+        "ext3" => "Ext3",
+        "ext4" | "ext4dev" => "Ext4",
+        "xfs" => "XFS",
+        "btrfs" => "Btrfs",
+        "f2fs" => "F2fs",
+        "lvm" => "LVM",
+        "vfat" => "VFAT",
+        "swap" => "Swap",
+        other => other,
+    }
+}
+
 /// blkid's name of a type.
 fn blkid_name(kind: &str) -> &str {
     match kind {
@@ -221,19 +237,24 @@ impl Resource for FileSystem {
                 )));
             };
             // What is left over after whole blocks (or extents of LVM) is not worth a change.
+            let class = class_of(&kind);
             let slack = if kind == "lvm" { 8 << 20 } else { 1 << 20 };
             if fs + slack <= device {
                 edit.actions.push(self.task.exec(grow));
                 edit.diff.push(kit::diff(&self.dev, format!("{fs} bytes\n"), format!("{device} bytes\n")));
                 edit.effect(query(&sizes), said(0, format!("{device} {device}\n")));
+                let msg = format!("resizing filesystem {class} on device {}", self.dev);
+                return Ok(edit.verdict(result.with("msg", msg)));
             }
-            return Ok(edit.verdict(result));
+            let msg = format!("{class} filesystem is using the whole device {}", self.dev);
+            return Ok(edit.verdict(result.with("msg", msg)));
         }
         if same && !self.force {
             return Ok(edit.verdict(result));
         }
         if !now.is_empty() && !same && !self.force {
-            return Ok(kit::failed(format!("'{}' is already used as {now}, use force=true to overwrite", self.dev)));
+            let msg = format!("'{}' is already used as {now}, use force=true to overwrite", self.dev);
+            return Ok(Verdict::Failed(result.with("msg", msg).with("rc", 0).with("err", "")));
         }
         edit.actions.push(self.task.exec(self.make(&kind)));
         edit.created = now.is_empty();
@@ -242,7 +263,12 @@ impl Resource for FileSystem {
     }
 
     fn conclude(&self, change: &Change, done: &[Done]) -> Result<TaskResult, TaskResult> {
-        concluded(change, done, &self.dev)
+        let result = concluded(change, done, &self.dev)?;
+        // Of growing, what the tool said.
+        match (result.values.contains_key("msg"), done.last()) {
+            (true, Some(done)) => Ok(result.with("msg", kit::output_of(done).text())),
+            _ => Ok(result),
+        }
     }
 
     fn inverse(&self, _view: &View, _change: &super::Change) -> super::Inverse {

@@ -39,7 +39,7 @@ struct Hostname {
 
 const RUNNING: &str = "/proc/sys/kernel/hostname";
 
-const SET: &str = "hostnamectl set-hostname -- \"$1\" 2>/dev/null || { printf '%s\\n' \"$1\" >/etc/hostname && hostname -- \"$1\" 2>/dev/null || hostname \"$1\"; }";
+const SET: &str = "{ hostnamectl --pretty set-hostname -- \"$1\" && hostnamectl --static --transient set-hostname -- \"$1\"; } 2>/dev/null || { printf '%s\\n' \"$1\" >/etc/hostname && hostname -- \"$1\" 2>/dev/null || hostname \"$1\"; }";
 
 impl Resource for Hostname {
     fn reconcile(&self, world: &View) -> Result<Verdict, Stop> {

@@ -88,6 +88,8 @@ struct Iptables {
     insert: Option<Option<String>>,
     flush: bool,
     policy: Option<String>,
+    /// Seconds to wait for the lock, as written.
+    waits: Option<String>,
     manage_chain: bool,
     wait: Vec<String>,
     task: Task,
@@ -210,7 +212,8 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
     if args.given("reject_with") && !args.given("jump") {
         rule.extend(["-j".to_owned(), "REJECT".to_owned()]);
     }
-    let wait = args.str("wait")?.map(|w| vec!["-w".to_owned(), w]).unwrap_or_default();
+    let waits = args.str("wait")?;
+    let wait = waits.clone().map(|w| vec!["-w".to_owned(), w]).unwrap_or_default();
     let version = args.need("ip_version")?;
     let one = Iptables {
         tool: if version == "ipv6" { "ip6tables" } else { "iptables" }.to_owned(),
@@ -222,6 +225,7 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
         flush,
         policy,
         manage_chain: args.flag("chain_management")?,
+        waits,
         wait,
         task: Task::of(setting),
     };
@@ -292,7 +296,8 @@ impl Resource for Iptables {
             .with("rule", self.rule.join(" "))
             .with("flush", self.flush)
             .with("state", if self.present { "present" } else { "absent" })
-            .with("chain_management", self.manage_chain);
+            .with("chain_management", self.manage_chain)
+            .with("wait", self.waits.as_deref().map_or(minijinja::Value::from(()), minijinja::Value::from));
         let mut edit = Edit::default();
         let listing = self.argv("-S", &[]);
         let check = self.argv("-C", &self.rule);

@@ -50,17 +50,24 @@ impl Resource for Blacklist {
         };
         let old = text.clone().unwrap_or_default();
         let listed = old.lines().any(|l| is_line(&l));
-        let result = TaskResult::unchanged()
-            .with("name", self.name.as_str())
-            .with("state", if self.present { "present" } else { "absent" });
+        let result = |lines: &[String], is: bool| {
+            TaskResult::unchanged()
+                .with("filename", self.file.as_str())
+                .with("lines", lines.to_vec())
+                .with("is_blacklisted", is)
+                .with("name", self.name.as_str())
+                .with("state", if self.present { "present" } else { "absent" })
+        };
         if listed == self.present {
-            return Ok(Verdict::Unchanged(result));
+            let lines: Vec<String> = old.lines().map(str::to_owned).collect();
+            return Ok(Verdict::Unchanged(result(&lines, listed)));
         }
         let mut lines: Vec<String> = old.lines().filter(|l| !is_line(l)).map(str::to_owned).collect();
         if self.present {
             lines.push(format!("blacklist {}", self.name));
         }
         let new = edits::joined(&lines);
-        Ok(edits::write(world, &self.task, &self.file, &Own::mode(0o644), Some(&new))?.verdict(result))
+        Ok(edits::write(world, &self.task, &self.file, &Own::mode(0o644), Some(&new))?
+            .verdict(result(&lines, self.present)))
     }
 }

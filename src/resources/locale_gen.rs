@@ -55,7 +55,10 @@ impl Resource for Locales {
         let Answer::Output(known) = world.ask(all.clone())? else { unreachable!("an output") };
         let known = known.text();
         let has = |name: &str| known.lines().any(|l| canonical(l) == canonical(name));
-        let result = TaskResult::unchanged().with("name", minijinja::Value::from(self.names.clone()));
+        let result = TaskResult::unchanged()
+            .with("name", minijinja::Value::from(self.names.clone()))
+            .with("mechanism", "glibc")
+            .with("ubuntu_mode", false);
         let todo: Vec<&String> = self.names.iter().filter(|n| has(n) != self.present).collect();
         if todo.is_empty() {
             return Ok(Verdict::Unchanged(result));

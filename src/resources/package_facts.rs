@@ -36,13 +36,20 @@ pub static TYPE: ResourceType = ResourceType {
     ],
     free_form: None,
     conduct: Conduct::Looks,
-    build: |args, _| {
-        args.list("manager")?;
-        Ok(Arc::new(Facts))
-    },
+    build: |args, _| Ok(Arc::new(Facts { managers: args.list("manager")? })),
 };
 
-struct Facts;
+struct Facts {
+    managers: Vec<String>,
+}
+
+impl Facts {
+    /// Whether a database may be read: `auto` is all of them.
+    fn wants(&self, index: usize) -> bool {
+        const NAMES: [&[&str]; 4] = [&["apt"], &["rpm", "dnf", "dnf5", "yum", "zypper"], &["apk"], &["pacman"]];
+        self.managers.iter().any(|m| m == "auto" || NAMES[index].contains(&m.as_str()))
+    }
+}
 
 const DPKG: &[&str] =
     &["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${Section}\t${db:Status-Status}\n"];
@@ -61,7 +68,7 @@ impl Resource for Facts {
         let mut found = false;
         for (i, argv) in all.iter().enumerate() {
             let said = world.read(argv.iter().copied())?;
-            if said.rc != 0 || found {
+            if said.rc != 0 || found || !self.wants(i) {
                 continue;
             }
             found = true;
@@ -72,7 +79,10 @@ impl Resource for Facts {
             }
         }
         if !found {
-            return Ok(kit::failed("Could not detect a supported package manager on the node"));
+            let list = self.managers.iter().map(|m| format!("'{m}'")).collect::<Vec<_>>().join(", ");
+            return Ok(kit::failed(format!(
+                "Could not detect a supported package manager from the following list: [{list}]"
+            )));
         }
         let packages = kit::map(packages.into_iter().map(|(name, list)| (name, Value::from(list))));
         let facts = kit::map([("packages".to_owned(), packages)]);

@@ -150,6 +150,12 @@ fn build(args: Args, setting: &Setting) -> Result<Arc<dyn Resource>, Stop> {
 
 const STATUS: [&str; 3] = ["ufw", "status", "verbose"];
 
+/// `ufw` and its words. With a rule behind it, `-f` is a syntax error; the others ask without it.
+fn command<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let asks = matches!(words.first(), Some(&("enable" | "disable" | "reload" | "reset" | "default" | "logging")));
+    ["ufw"].into_iter().chain(asks.then_some("-f")).chain(words.iter().copied()).collect()
+}
+
 impl Ufw {
     /// The words of the rule, with the number it is inserted at.
     fn words(&self, world: &View) -> Result<Option<Vec<String>>, Stop> {
@@ -200,8 +206,7 @@ impl Resource for Ufw {
         let mut edit = Edit::default();
         let mut commands: Vec<Value> = vec![];
         let mut run = |edit: &mut Edit, words: &[&str]| {
-            let mut argv = vec!["ufw", "-f"];
-            argv.extend(words);
+            let argv = command(words);
             commands.push(Value::from(argv.join(" ")));
             edit.actions.push(self.task.exec(argv));
         };
@@ -293,14 +298,16 @@ impl Resource for Ufw {
         let field = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
         let mut inverse = super::Inverse::default();
         let mut add = |what: String, words: Vec<String>| {
-            let argv = ["ufw".to_owned(), "-f".to_owned()].into_iter().chain(words).collect();
-            inverse.commands.push((what, argv));
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            inverse.commands.push((what, command(&words).into_iter().map(str::to_owned).collect()));
         };
         let word = |text: &str| text.to_owned();
         let ran = |verb: &str| {
             change.actions.iter().any(|action| match action {
                 crate::node::Action::Exec(spec) => match &spec.command {
-                    crate::node::Command::Argv(argv) => argv.get(2).is_some_and(|v| v == verb),
+                    crate::node::Command::Argv(argv) => {
+                        argv[1..].iter().find(|w| *w != "-f").is_some_and(|v| v == verb)
+                    }
                     crate::node::Command::Shell { .. } => false,
                 },
                 _ => false,

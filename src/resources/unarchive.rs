@@ -390,16 +390,17 @@ impl Unarchive {
 
     /// `selected`: the names of the members that are wanted, where some are left out.
     fn unpack(&self, source: UnpackSource, selected: &[String]) -> Action {
-        let mut include = self.options.include.clone();
+        let (mut include, mut options) = (self.options.include.clone(), self.options.for_tar());
         // A command line holds so many.
         if include.is_empty() && !self.options.exclude.is_empty() && selected.len() < 2000 {
-            // A folder stands for all that is in it.
-            include = selected.iter().filter(|n| !n.ends_with('/')).cloned().collect();
+            include = selected.to_vec();
+            // A folder stands for itself, not for all that is in it.
+            options.push("--no-recursion".to_owned());
         }
         Action::Unpack {
             source,
             dest: self.dest.clone(),
-            options: self.options.for_tar(),
+            options,
             include,
             exclude: self.options.exclude.clone(),
             keep_owner: self.keeps_owner(),

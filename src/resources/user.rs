@@ -111,7 +111,7 @@ struct User {
     non_unique: bool,
     group: Option<String>,
     /// `Some(empty)`: in no further group.
-    groups: Option<BTreeSet<String>>,
+    groups: Option<Vec<String>>,
     append: bool,
     shell: Option<String>,
     home: Option<String>,
@@ -149,7 +149,7 @@ if [ -n "$KDEPLOY_PASSPHRASE" ]; then
 else
   ssh-keygen -q -t "$4" ${6:+-b "$6"} -N '' -C "$3" -f "$5" </dev/null || exit
 fi
-chown -- "$2:" "$5" "$5.pub" && ssh-keygen -lf "$5" && cat -- "$5.pub"
+chmod 644 -- "$5.pub" && chown -- "$2:" "$5" "$5.pub" && ssh-keygen -lf "$5" && cat -- "$5.pub"
 "#;
 
 struct Key {

@@ -28,8 +28,8 @@ use compare::Side;
 type Tree = BTreeMap<String, String>;
 
 /// Alike in length, so that what is cut at a width is cut alike.
-const ANSIBLE: &str = "proof-a";
-const KDEPLOY: &str = "proof-k";
+const ANSIBLE: &str = "pair-a";
+const KDEPLOY: &str = "pair-k";
 
 fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")

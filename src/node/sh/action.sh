@@ -78,8 +78,8 @@ kd_untar(){ h=$1 d=$2 o=$3 m=$4; shift 4
   [ -d "$d" ] || { kd_no "no such directory on the node"; return 1; }
   command -v tar >/dev/null 2>&1 || { kd_no "the node has no \`tar\`"; return 1; }
   [ "$N" ] || { P=$((P+1)); case $(tar --version 2>/dev/null) in *"GNU tar"*) N=--show-transformed-names\ --quoting-style=literal ;; *) N=- ;; esac; }
-  # busybox's tar knows no exclusion (the members that are wanted are named then) and does not look at the content.
-  case $N in -) j=$#; while [ $j -gt 0 ]; do y=$1; shift; case $y in --exclude=*) ;; *) set -- "$@" "$y" ;; esac; j=$((j-1)); done
+  # busybox's tar knows no exclusion (the members that are wanted are named then, without folders: they stand for all that is in them) and does not look at the content.
+  case $N in -) j=$# k=; while [ $j -gt 0 ]; do y=$1; shift; case $k$y in --exclude=*) ;; --no-recursion) k=1 ;; 1--) k=1- ; set -- "$@" "$y" ;; 1-*/) ;; *) set -- "$@" "$y" ;; esac; j=$((j-1)); done
     if [ "$h" != s ]; then P=$((P+2)); case $(head -c 6 "$h" | od -An -tx1 | tr -d ' \n') in 1f8b*) set -- -z "$@" ;; 425a68*) set -- -j "$@" ;; fd377a58*) set -- -J "$@" ;; esac; fi ;;
   *) set -- $N "$@" ;; esac
   M="cannot unpack"; P=$((P+2))

@@ -86,18 +86,18 @@ fn rules_of_ufw_are_inserted_before_others() {
         shorts(&change(&*build("ufw", args), &mut world([]), &node)).join("\n")
     };
     let tail = "deny from any to any port 9";
-    assert_eq!(rule(json!({})), format!("ufw -f {tail}"));
-    assert_eq!(rule(json!({"insert": 2})), format!("ufw -f insert 2 {tail}"));
+    assert_eq!(rule(json!({})), format!("ufw {tail}"));
+    assert_eq!(rule(json!({"insert": 2})), format!("ufw insert 2 {tail}"));
     for (relative, insert, at) in
         [("first-ipv4", 0, 1), ("last-ipv4", -1, 1), ("first-ipv6", 0, 3), ("last-ipv6", 0, 3)]
     {
         let said = rule(json!({"insert": insert, "insert_relative_to": relative}));
-        assert_eq!(said, format!("ufw -f insert {at} {tail}"), "{relative} {insert}");
+        assert_eq!(said, format!("ufw insert {at} {tail}"), "{relative} {insert}");
     }
-    assert_eq!(rule(json!({"insert": 1, "insert_relative_to": "last-ipv6"})), format!("ufw -f {tail}"));
+    assert_eq!(rule(json!({"insert": 1, "insert_relative_to": "last-ipv6"})), format!("ufw {tail}"));
     assert_eq!(
         rule(json!({"route": true, "interface_in": "eth0", "interface_out": "eth1"})),
-        "ufw -f route deny in on eth0 out on eth1 from any to any port 9"
+        "ufw route deny in on eth0 out on eth1 from any to any port 9"
     );
 }
 
