@@ -210,7 +210,7 @@ impl Resource for Alternatives {
         }
         match self.state.as_str() {
             // What is chosen by its priority only is made the choice for good.
-            "selected" if before.value != path => {
+            "selected" if before.value != path || after.value != path => {
                 said_so.push(format!("Set alternative '{path}' for '{}'.", self.name));
                 edit.actions.push(tool(&["--set", &self.name, &path]));
                 after.value.clone_from(&path);

@@ -145,10 +145,11 @@ impl Resource for Capabilities {
 
     fn conclude(&self, change: &Change, done: &[crate::node::Done]) -> Result<TaskResult, TaskResult> {
         let output = done.last().map(|d| kit::output_of(d).clone()).unwrap_or_default();
-        let result = change.result.clone().with("stdout", output.text()).with("stderr", output.error_text());
+        let result = change.result.clone().with("stdout", output.text());
         match kit::failure(done) {
             None => Ok(result),
             Some((message, _)) => Err(TaskResult { changed: false, ..result }
+                .with("stderr", output.error_text())
                 .with("msg", format!("Unable to set capabilities of {}: {message}", self.path))),
         }
     }

@@ -258,7 +258,7 @@ impl Resource for Ufw {
                 return Ok(kit::failed(output.error_text().trim().to_owned()));
             }
             let said_all = format!("{}{}", output.text(), output.error_text());
-            let same = said_all.contains("Skipping") || said_all.contains("non-existent");
+            let same = said_all.contains("existing rule") || said_all.contains("non-existent");
             if !same {
                 run(&mut edit, &rule.iter().map(String::as_str).collect::<Vec<_>>());
                 edit.effect(query(dry), said(0, "Skipping adding existing rule\n".to_owned()));

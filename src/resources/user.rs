@@ -481,6 +481,11 @@ impl Resource for User {
             return Err(failed_tool(&self.name, message, output));
         }
         let mut result = change.result.clone();
+        if change.kind == ChangeKind::Remove
+            && let Some(said) = done.last().map(|d| kit::output_of(d).error_text()).filter(|said| !said.is_empty())
+        {
+            result = result.with("stderr", said);
+        }
         if change.kind == ChangeKind::Create
             && let Some(line) = done.last().map(|d| kit::output_of(d).text())
         {

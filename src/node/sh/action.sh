@@ -79,7 +79,7 @@ kd_untar(){ h=$1 d=$2 o=$3 m=$4; shift 4
   command -v tar >/dev/null 2>&1 || { kd_no "the node has no \`tar\`"; return 1; }
   [ "$N" ] || { P=$((P+1)); case $(tar --version 2>/dev/null) in *"GNU tar"*) N=--show-transformed-names\ --quoting-style=literal ;; *) N=- ;; esac; }
   # busybox's tar knows no exclusion (the members that are wanted are named then, without folders: they stand for all that is in them) and does not look at the content.
-  case $N in -) j=$# k=; while [ $j -gt 0 ]; do y=$1; shift; case $k$y in --exclude=*) ;; --no-recursion) k=1 ;; 1--) k=1- ; set -- "$@" "$y" ;; 1-*/) ;; *) set -- "$@" "$y" ;; esac; j=$((j-1)); done
+  case $N in -) j=$# k=; while [ $j -gt 0 ]; do y=$1; shift; case $k$y in --exclude=*|1--exclude=*) ;; --no-recursion) k=1 ;; 1--) k=1- ; set -- "$@" "$y" ;; 1-*/) ;; *) set -- "$@" "$y" ;; esac; j=$((j-1)); done
     if [ "$h" != s ]; then P=$((P+2)); case $(head -c 6 "$h" | od -An -tx1 | tr -d ' \n') in 1f8b*) set -- -z "$@" ;; 425a68*) set -- -j "$@" ;; fd377a58*) set -- -J "$@" ;; esac; fi ;;
   *) set -- $N "$@" ;; esac
   M="cannot unpack"; P=$((P+2))

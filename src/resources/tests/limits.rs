@@ -14,6 +14,9 @@ fn node(query: &Query) -> Answer {
         ("/sys/fs/selinux/enforce", "1"),
         ("/proc/net/tcp", "  sl  local_address\n   0: 00000000:0016 00000000:0000 0A 0 0\n"),
         ("/run/x", "y"),
+        ("/bin/nano", ""),
+        ("/bin/vi", ""),
+        ("/bin/ed", ""),
     ];
     match query {
         Query::Read { argv } if argv[0] == "update-alternatives" => Answer::Output(output(
@@ -59,7 +62,10 @@ fn alternatives_and_selinux() {
     let with = json!({"name": "editor", "path": "/bin/ed", "priority": 99, "subcommands": [{"name": "e.1", "path": "/m/ed.1", "link": "/m/e.1"}]});
     assert_eq!(
         run("alternatives", with).unwrap(),
-        ["update-alternatives --install /usr/bin/editor editor /bin/ed 99 --slave /m/e.1 e.1 /m/ed.1"]
+        [
+            "update-alternatives --install /usr/bin/editor editor /bin/ed 99 --slave /m/e.1 e.1 /m/ed.1",
+            "update-alternatives --set editor /bin/ed"
+        ]
     );
     assert_eq!(
         run("selinux", json!({"policy": "targeted", "state": "permissive"})).unwrap(),
