@@ -43,6 +43,8 @@ const OPEN: &[(u64, &str)] = &[
     (162, "a variable set in a rescue"),
     (191, "`selectattr('a', 'defined')` over something undefined"),
     (271, "`map('extract', …)` of something undefined, in `{% for %}`"),
+    (277, "the plan of a role whose looped command fails"),
+    (297, "order of a looped include between hosts"),
     (324, "`debug` of a variable that comes to itself"),
     (330, "`debug: var` of a template that ended early"),
     (352, "`any_errors_fatal` and a looped `include_role` whose condition fails on another host"),
