@@ -408,7 +408,7 @@ impl User {
             .with("home", account.home.as_str())
             .with("shell", account.shell.as_str());
         if let Some(groups) = &self.groups {
-            result = result.with("groups", groups.iter().cloned().collect::<Vec<_>>().join(","));
+            result = result.with("groups", groups.join(","));
         }
         if self.password.is_some() {
             result = result.with("password", "NOT_LOGGING_PASSWORD");
