@@ -173,7 +173,9 @@ impl Interpreter {
             changed_unknown.as_ref(),
         );
         let mut traces: IndexMap<String, Value> = IndexMap::new();
-        if failed {
+        // Used up tries are a failure that `failed_when` does not suppress.
+        let used_up = result.values.get("failed").is_some_and(Value::is_true);
+        if failed || used_up {
             traces.insert("exception".to_owned(), Value::from(NO_TRACE));
         } else if suppressed {
             traces.insert("failed_when_suppressed_exception".to_owned(), Value::from(NO_TRACE));
