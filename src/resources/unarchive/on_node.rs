@@ -253,6 +253,10 @@ impl Unarchive {
         for line in lines {
             let line = line.strip_prefix("tar: ").unwrap_or(line);
             let member = line.split(": ").next().unwrap_or(line).trim_end_matches('/');
+            // `--strip-components` leaves nothing of it: it is not unpacked.
+            if member.is_empty() {
+                continue;
+            }
             let path = paths::clean(&paths::join(&self.dest, member.trim_start_matches("./")));
             if !different.iter().any(|d| d.path == path) {
                 different.push(Different { path, missing: line.contains("No such file") });
